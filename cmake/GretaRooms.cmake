@@ -1,0 +1,48 @@
+# Flags and helpers shared by every room. A room is one library and one GoogleTest binary, both from globs, so that a new
+# file needs no edit here.
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+
+# Bits must agree between platforms: contraction off, no fast math, FMA hardware for explicit fmaf (x86-64-v3).
+add_library(greta_flags INTERFACE)
+target_include_directories(greta_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(greta_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Werror -march=x86-64-v3 -ffp-contract=off -fno-fast-math -fno-math-errno>)
+target_compile_definitions(greta_flags INTERFACE GRETA_PLATFORM_NAME="${GRETA_PLATFORM}")
+target_link_libraries(greta_flags INTERFACE Threads::Threads)
+if(GRETA_STATIC)
+  target_link_options(greta_flags INTERFACE -static-libstdc++ -static-libgcc)
+endif()
+if(GRETA_ASAN)
+  target_compile_options(greta_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(greta_flags INTERFACE -fsanitize=address,undefined)
+endif()
+
+# greta_room(name [LIBS ...]): library greta_<name> from *.cpp of the current folder, without *_test.cpp and *_main.cpp.
+function(greta_room name)
+  cmake_parse_arguments(ARG "" "" "LIBS;SOURCES" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS *.cpp)
+  list(FILTER sources EXCLUDE REGEX "_(test|main)\\.cpp$")
+  list(APPEND sources ${ARG_SOURCES})
+  if(sources)
+    add_library(greta_${name} STATIC ${sources})
+    target_link_libraries(greta_${name} PUBLIC greta_flags fmt::fmt ${ARG_LIBS})
+  else()
+    add_library(greta_${name} INTERFACE)
+    target_link_libraries(greta_${name} INTERFACE greta_flags fmt::fmt ${ARG_LIBS})
+  endif()
+endfunction()
+
+# greta_room_tests(name [LIBS ...]): binary <name>_test from *_test.cpp of the current folder (and SOURCES), known to CTest.
+function(greta_room_tests name)
+  cmake_parse_arguments(ARG "" "" "LIBS;SOURCES" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS *_test.cpp)
+  list(APPEND sources ${ARG_SOURCES})
+  if(sources)
+    find_package(GTest REQUIRED)
+    add_executable(${name}_test ${sources})
+    target_link_libraries(${name}_test PRIVATE ${ARG_LIBS} greta_flags GTest::gtest GTest::gtest_main)
+    target_compile_definitions(${name}_test PRIVATE GRETA_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    add_test(NAME ${name} COMMAND ${name}_test)
+  endif()
+endfunction()
