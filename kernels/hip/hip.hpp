@@ -1,0 +1,36 @@
+// What a kernel may use, on every platform. Included by .hip files only (compiled as HIP for gfx942, as CUDA for
+// sm_90a, as C++ for host). A platform header below provides everything listed here; nothing else of HIP or CUDA is for
+// kernels.
+//
+//   __global__ __device__ __forceinline__   GRETA_LAUNCH_BOUNDS(max_threads, min_waves_per_simd)
+//   threadIdx blockIdx blockDim gridDim     dim3
+//   GRETA_LDS(T, name, [d0][d1]);           static LDS array `name`; poisoned at workgroup start on host
+//   GRETA_DYNAMIC_LDS(T, name);             T* name: the launch's dynamic LDS
+//   __syncthreads();                        every thread of the workgroup, at one place in the source
+//   greta::hip::wave_size()                 64 on gfx942, 32 on sm_90a (constants there); ExecConfig::wave on host
+//   greta::hip::lane_id(), wave_id()        of a one-dimensional workgroup
+//   greta::hip::wave_barrier()              orders LDS accesses of one wave; every lane takes part
+//   greta::hip::wave_shfl(v, lane), wave_shfl_xor(v, mask)           int, unsigned, float; full wave
+//   greta::hip::wave_sum(v), wave_max(v)    butterfly over lane distances 1, 2, 4, ... in that order; int, float; all
+//   lanes get it greta::hip::wave_any(bool), wave_all(bool) greta::hip::atomic_add(ptr, v)          int, unsigned,
+//   float; returns the old value greta::hip::to_float(half_t|bf16_t|float), from_float<T>(float)  as in dtype.hpp:
+//   nearest even, NaN quietened greta::hip::float_bits(f), bits_float(u) fmaf fminf fmaxf fabsf rintf sqrtf exactly
+//   rounded where IEEE has it; no other libm call in kernels greta::hip::exp2_hw(x)                  the device's own
+//   exp2 (host: not available, see kernels/tile/exp2.hpp) greta::hip::dot4_i8(a, b, c)            c + sum of four
+//   products of the signed bytes of a and b (int32, exact) greta::hip::mma_16x16x16(a, b, c)       one matrix tile of a
+//   wave (kernels/tile/matrix_tile.hpp describes fragments)
+//
+// Rules (see docs/adding_a_kernel.md): collectives and barriers only where the whole wave or workgroup arrives; guard
+// the work, not the barrier; never write 32 or 64 for the wave; fmaf written out; no destructors in kernels; no large
+// local arrays.
+#pragma once
+
+#if defined(GRETA_HOST_EXECUTOR)
+#  include "kernels/hip/host/device.hpp"
+#elif defined(__HIP__)
+#  include "kernels/hip/rocm/device.hpp"
+#elif defined(__CUDACC__)
+#  include "kernels/hip/cuda/device.hpp"
+#else
+#  error "kernels/hip/hip.hpp is for .hip files; .cpp files include kernels/hip/runtime.hpp"
+#endif
