@@ -18,11 +18,11 @@ if(GRETA_ASAN)
   target_link_options(greta_flags INTERFACE -fsanitize=address,undefined)
 endif()
 
-# greta_room(name [LIBS ...]): library greta_<name> from *.cpp of the current folder, without *_test.cpp and *_main.cpp.
+# greta_room(name [LIBS ...]): library greta_<name> from *.cpp of the current folder, without *_test.cpp, main.cpp, *_main.cpp.
 function(greta_room name)
   cmake_parse_arguments(ARG "" "" "LIBS;SOURCES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *.cpp)
-  list(FILTER sources EXCLUDE REGEX "_(test|main)\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "(_test|_main|/main)\\.cpp$")
   list(APPEND sources ${ARG_SOURCES})
   if(sources)
     add_library(greta_${name} STATIC ${sources})

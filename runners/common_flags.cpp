@@ -1,0 +1,114 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+
+#include "kernels/hip/error.hpp"
+#include "runners/verbs.hpp"
+
+namespace greta::runners {
+namespace {
+
+constexpr int kMaxLayer = 1 << 20;
+
+int parse_layer(std::string_view text, std::string_view list) {
+  int value = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 0 || value > kMaxLayer)
+    throw_invalid(fmt::format("--layers '{}': '{}' is not a layer number; wanted e.g. 0,3,5-7", list, text));
+  return value;
+}
+
+uint64_t parse_seed(const std::string& text) {
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size())
+    throw_invalid(fmt::format("--seed '{}': wanted a whole number from 0 to 2^64-1", text));
+  return value;
+}
+
+void add_rung(CommonFlags& flags, const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0 || equals + 1 == text.size())
+    throw_invalid(fmt::format("--rung '{}': wanted OPERATOR=NAME, e.g. prefill_attention=v2", text));
+  const std::string op = text.substr(0, equals);
+  if (!flags.rungs.emplace(op, text.substr(equals + 1)).second)
+    throw_invalid(fmt::format("--rung '{}': a rung of {} was given already ({})", text, op, flags.rungs[op]));
+}
+
+}  // namespace
+
+std::vector<int> parse_layers(std::string_view list) {
+  std::vector<int> layers;
+  size_t begin = 0;
+  while (begin <= list.size()) {
+    const size_t end = std::min(list.find(',', begin), list.size());
+    const std::string_view item = list.substr(begin, end - begin);
+    const size_t dash = item.find('-');
+    const int first = parse_layer(item.substr(0, dash), list);
+    const int last = dash == std::string_view::npos ? first : parse_layer(item.substr(dash + 1), list);
+    if (last < first) throw_invalid(fmt::format("--layers '{}': range '{}' runs backwards", list, item));
+    for (int layer = first; layer <= last; ++layer) layers.push_back(layer);
+    begin = end + 1;
+  }
+  std::sort(layers.begin(), layers.end());
+  layers.erase(std::unique(layers.begin(), layers.end()), layers.end());
+  return layers;
+}
+
+void add_common_flags(CLI::App& app, CommonFlags& flags) {
+  const char* group = "Common flags (before or after the verb)";
+  app.add_option("--json", flags.json, "append one JSON line to FILE when a case starts and one when it ends")
+      ->type_name("FILE")
+      ->group(group);
+  app.add_option("--workers", flags.workers, "host threads that run workgroups (0: one per core)")
+      ->check(CLI::Range(0, 1024))
+      ->type_name("N")
+      ->group(group);
+  app.add_option_function<int>(
+         "--wave", [&flags](const int& wave) { flags.wave = wave; }, "lanes of a wave on host (default 64)")
+      ->check(CLI::IsMember({32, 64}))
+      ->type_name("32|64")
+      ->group(group);
+  app.add_option_function<std::vector<std::string>>(
+         "--rung",
+         [&flags](const std::vector<std::string>& rungs) {
+           for (const std::string& rung : rungs) add_rung(flags, rung);
+         },
+         "run OPERATOR on rung NAME of its ladder; may be given several times")
+      ->type_name("OPERATOR=NAME")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->group(group);
+  app.add_option_function<std::string>(
+         "--exp",
+         [&flags](const std::string& name) { flags.exp = name == "hw" ? ExpMode::kHardware : ExpMode::kPortable; },
+         "exp2 of the hardware, or the portable one whose bits agree on all platforms")
+      ->check(CLI::IsMember({"hw", "portable"}))
+      ->type_name("hw|portable")
+      ->group(group);
+  app.add_option_function<std::string>(
+         "--matrix-model",
+         [&flags](const std::string& name) {
+           flags.matrix_model = name == "cdna3"    ? MatrixModel::kCdna3
+                                : name == "hopper" ? MatrixModel::kHopper
+                                                   : MatrixModel::kFmaf;
+         },
+         "bits of matrix tiles on host (default cdna3)")
+      ->check(CLI::IsMember({"cdna3", "hopper", "fmaf"}))
+      ->type_name("cdna3|hopper|fmaf")
+      ->group(group);
+  app.add_option_function<std::string>(
+         "--seed", [&flags](const std::string& text) { flags.seed = parse_seed(text), flags.seed_given = true; },
+         "seed of random inputs (default 1)")
+      ->type_name("N")
+      ->group(group);
+  app.add_option_function<std::string>(
+         "--layers", [&flags](const std::string& list) { flags.layers = parse_layers(list); },
+         "layers to look at, e.g. 0,3,5-7 (default all)")
+      ->type_name("LIST")
+      ->group(group);
+}
+
+}  // namespace greta::runners

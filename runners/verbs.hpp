@@ -1,0 +1,58 @@
+// The verbs of the greta program and what they share. A verb is one file runners/<verb>.cpp that defines one
+// register_<verb>() declared here, and one line in the table of runners/main.cpp. It adds its subcommand with its own
+// flags and a callback; the callback writes flags.exit_code (kernels/hip/error.hpp lists the codes) or throws.
+//
+//   void register_list(CLI::App& app, CommonFlags& flags) {
+//     CLI::App* verb = app.add_subcommand("list", "platform, device, kernels, rungs");
+//     verb->callback([&flags] { flags.exit_code = run_list(flags); });
+//   }
+//
+// Common flags may stand before or after the verb. A verb is registered when it works, not before: --help shows only
+// what runs.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace greta::runners {
+
+enum class MatrixModel { kCdna3, kHopper, kFmaf };
+enum class ExpMode { kHardware, kPortable };
+
+/// Exit codes of the program. Errors carry their own (Error::exit_code()).
+enum ExitCode : int { kGreen = 0, kRed = 1, kUsage = 2, kPerformance = 3, kInfrastructure = 4, kUnfinished = 5 };
+
+/// Flags every verb understands; what was not given is empty and means the platform's default.
+struct CommonFlags {
+  std::string json;                          ///< --json FILE: records are appended here; "" writes none
+  int workers = 0;                           ///< --workers N: host threads that run workgroups; 0: one per core
+  std::optional<int> wave;                   ///< --wave 32|64 (host only)
+  std::map<std::string, std::string> rungs;  ///< --rung OPERATOR=NAME, repeatable
+  std::optional<ExpMode> exp;                ///< --exp hw|portable
+  std::optional<MatrixModel> matrix_model;   ///< --matrix-model cdna3|hopper|fmaf (host only)
+  uint64_t seed = 1;                         ///< --seed N
+  bool seed_given = false;                   ///< so that a verb with its own default can tell
+  std::vector<int> layers;                   ///< --layers LIST, e.g. 0,3,5-7: ascending, no duplicates; empty: all
+
+  int exit_code = kGreen;               ///< written by the verb's callback
+  std::vector<std::string> invocation;  ///< the program's arguments, for records and repeat lines
+};
+
+/// Adds the common flags to the program.
+void add_common_flags(CLI::App& app, CommonFlags& flags);
+
+/// "0,3,5-7" -> {0,3,5,6,7}. Throws kInvalidArgument for anything else.
+std::vector<int> parse_layers(std::string_view list);
+
+/// Runs the program: parses, dispatches, turns exceptions into exit codes, prints messages to stderr.
+int run_program(int argc, const char* const* argv);
+
+}  // namespace greta::runners
