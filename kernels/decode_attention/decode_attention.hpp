@@ -1,0 +1,39 @@
+// Decode attention on the device: launch functions and their ladder. Problem and formula: decode_attention_problem.hpp.
+// One rung per arithmetic id that prefill attention offers, with the same bits for the same query
+// (ids and their order of operations: kernels/prefill_attention/prefill_attention.hpp).
+#pragma once
+
+#include <span>
+
+#include "kernels/decode_attention/decode_attention_problem.hpp"
+#include "kernels/hip/ladder.hpp"
+#include "kernels/hip/tensor.hpp"
+
+namespace greta {
+
+struct DecodeAttentionArgs {
+  hip::AnyView q;  ///< [batch, n_heads, head_dim]
+  hip::AnyView k;  ///< [batch, kv_capacity, n_kv_heads, head_dim]
+  hip::AnyView v;
+  hip::AnyView o;                          ///< as q
+  hip::DeviceView<const int32_t> n_kv_of;  ///< optional, [batch]: keys each sequence has (>= 1, <= n_kv); null: n_kv
+  /// At least decode_attention_workspace(problem) floats: m, l and O of each split before the merge.
+  hip::DeviceView<float> workspace;
+  float scale = 0.0f;  ///< 0: 1 / sqrt(head_dim)
+  ExpMode exp = ExpMode::kPortable;
+};
+
+using DecodeAttentionLaunch = void (*)(hip::Stream&, const DecodeAttentionProblem&, const DecodeAttentionArgs&);
+using DecodeAttentionRung = Rung<DecodeAttentionProblem, DecodeAttentionLaunch>;
+
+std::span<const DecodeAttentionRung> decode_attention_ladder();
+/// The rung whose arithmetic is the id; throws kInvalidArgument when there is none.
+const DecodeAttentionRung& decode_attention_rung_for(std::string_view arithmetic);
+
+/// Floats of workspace any rung may need: batch * n_heads * splits * (head_dim + 2).
+size_t decode_attention_workspace(const DecodeAttentionProblem& problem);
+
+void decode_attention(hip::Stream& stream, const DecodeAttentionRung& rung, const DecodeAttentionProblem& problem,
+                      const DecodeAttentionArgs& args);
+
+}  // namespace greta

@@ -1,0 +1,59 @@
+// Causal prefill attention on the device: launch functions and their ladder. The problem and its formula are in
+// prefill_attention_problem.hpp.
+//
+// Arithmetic ids (all sums f32, all products through fmaf; x_j = (q . k_j) * scale_log2 with scale_log2 = scale *
+// log2(e) rounded once):
+//   "two_pass_f32"  dot over channels ascending, one fmaf chain; m = max x_j; then, keys ascending, p_j = exp2(x_j -
+//   m),
+//                   l = l + p_j, o_c = fmaf(p_j, v_jc, o_c); result o_c / l.
+//   "online_f32"    keys in tiles of 64 anchored at key 0, splits of 512 keys anchored at key 0.
+//                   Within a split, from m = -inf, l = 0, o = 0, for each tile that holds a visible key:
+//                     x_j as above for visible keys (masked keys take no part in m and give p = 0 by select)
+//                     m' = max(m, max_j x_j); a = exp2(m - m') (1 where m is still -inf: nothing to rescale); p_j =
+//                     exp2(x_j - m') l = fmaf(l, a, tree sum of p over key distances 1, 2, ..., 32) o_c = o_c * a, then
+//                     fmaf(p_j, v_jc, o_c) for the tile's keys ascending
+//                   Splits are merged in ascending order into (M, L, O), which starts as the first split's (m, l, o):
+//                     M' = max(M, m); A = exp2(M - M'); b = exp2(m - M'); L = fmaf(L, A, l * b); O_c = fmaf(O_c, A, o_c
+//                     * b)
+//                   Result O_c / L. Tiles and splits without a visible key do not occur for a query, so the same query
+//                   gives the same bits alone, in any chunk and in any batch.
+#pragma once
+
+#include <span>
+
+#include "kernels/hip/ladder.hpp"
+#include "kernels/hip/tensor.hpp"
+#include "kernels/prefill_attention/prefill_attention_problem.hpp"
+
+namespace greta {
+
+inline constexpr int kAttentionTile = 64;    ///< keys per tile of online softmax
+inline constexpr int kAttentionSplit = 512;  ///< keys per split; prefill and decode merge at the same boundaries
+
+struct PrefillAttentionArgs {
+  hip::AnyView q;  ///< [batch, n_tokens, n_heads, head_dim] of problem.dtype
+  hip::AnyView k;  ///< [batch, kv_capacity, n_kv_heads, head_dim]
+  hip::AnyView v;  ///< as k
+  hip::AnyView o;  ///< as q
+  /// Optional, one int32 a sequence: how many queries and keys it really has (<= problem's). Null: all of them.
+  hip::DeviceView<const int32_t> n_tokens_of;
+  hip::DeviceView<const int32_t> n_kv_of;
+  float scale = 0.0f;  ///< 0: 1 / sqrt(head_dim), rounded from double
+  ExpMode exp = ExpMode::kPortable;
+};
+
+using PrefillAttentionLaunch = void (*)(hip::Stream&, const PrefillAttentionProblem&, const PrefillAttentionArgs&);
+using PrefillAttentionRung = Rung<PrefillAttentionProblem, PrefillAttentionLaunch>;
+
+/// Every rung, slowest first.
+std::span<const PrefillAttentionRung> prefill_attention_ladder();
+
+/// Validates the problem, asks the rung whether it accepts it (throws kInvalidArgument with its reason), checks dtypes,
+/// launches.
+void prefill_attention(hip::Stream& stream, const PrefillAttentionRung& rung, const PrefillAttentionProblem& problem,
+                       const PrefillAttentionArgs& args);
+
+/// scale * log2(e) as the kernels use it: product in double, rounded once to f32.
+float attention_scale_log2(float scale, int64_t head_dim);
+
+}  // namespace greta
