@@ -25,6 +25,10 @@
 // local arrays.
 #pragma once
 
+#if defined(FMT_VERSION)
+#  error ".hip files do not include fmt, which nvcc cannot compile: use concat() from kernels/hip/text.hpp"
+#endif
+
 #if defined(GRETA_HOST_EXECUTOR)
 #  include "kernels/hip/host/device.hpp"
 #elif defined(__HIP__)

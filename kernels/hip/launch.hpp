@@ -10,14 +10,13 @@
 // out argument overlaps another argument. The kernel gets plain pointers.
 #pragma once
 
-#include <fmt/format.h>
-
 #include <array>
 #include <tuple>
 #include <type_traits>
 
 #include "kernels/hip/hip.hpp"
 #include "kernels/hip/runtime.hpp"
+#include "kernels/hip/text.hpp"
 
 namespace greta::hip {
 
@@ -27,6 +26,8 @@ struct LaunchShape {
   dim3 block;
   size_t dynamic_lds_bytes = 0;
   int64_t rows = 0;  ///< M, recorded
+  /// Where the braces of this shape are written: the operator's call of launch().
+  std::source_location where = std::source_location::current();
 };
 
 template <class T>
@@ -66,8 +67,7 @@ struct ErasedArgument {
 
 /// Checks the arguments against the registry and the shape against the device, notes the launch in the ring; throws
 /// kInvalidArgument naming kernel, argument, buffer, got and wanted. Throws the sticky fault if there was one.
-void begin_launch(Stream& stream, const LaunchShape& shape, std::span<const ErasedArgument> arguments,
-                  std::source_location where);
+void begin_launch(Stream& stream, const LaunchShape& shape, std::span<const ErasedArgument> arguments);
 /// Runs or enqueues. `invoke` is used on host, `kernel` and `pointers` on GPUs.
 struct KernelCall {
   const void* kernel;
@@ -100,10 +100,8 @@ template <class T>
 ErasedArgument erase(const T& scalar) {
   static_assert(!std::is_pointer_v<T>, "hand buffers to launch() through in(), out() or inout()");
   ErasedArgument e;
-  if constexpr (std::is_enum_v<T>) {
-    e.text = fmt::format("{}", static_cast<long long>(scalar));
-  } else if constexpr (std::is_arithmetic_v<T>) {
-    e.text = fmt::format("{}", scalar);
+  if constexpr (std::is_enum_v<T> || std::is_arithmetic_v<T>) {
+    e.text = concat(scalar);
   } else {
     static_assert(std::is_trivially_copyable_v<T>, "kernel arguments are plain data");
     e.text = "struct";
@@ -117,7 +115,7 @@ template <class... P, class... A>
 void launch(Stream& stream, const LaunchShape& shape, void (*kernel)(P...), const A&... arguments) {
   static_assert(sizeof...(P) == sizeof...(A), "one launch argument for each kernel parameter");
   const std::array<ErasedArgument, sizeof...(A)> erased = {detail::erase(arguments)...};
-  begin_launch(stream, shape, erased, std::source_location::current());
+  begin_launch(stream, shape, erased);
   std::tuple<P...> values(detail::value_of(arguments)...);
   std::apply(
       [&](auto&... value) {

@@ -155,7 +155,9 @@ class DeviceView {
   /// For DeviceBuffer and slice(); `data` must lie in allocation `id`.
   DeviceView(T* data, size_t count, AllocationId id) : data_(data), count_(count), id_(id) {}
   /// A view of elements to change is also one of elements to read.
-  operator DeviceView<const Element>() const { return {data_, count_, id_}; }
+  template <class U>
+  requires(std::is_same_v<T, const U> && !std::is_const_v<U>) DeviceView(DeviceView<U> other)
+      : DeviceView(other.data(), other.count(), other.id()) {}
 
   T* data() const { return data_; }
   size_t count() const { return count_; }
