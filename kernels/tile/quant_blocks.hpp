@@ -8,15 +8,19 @@
 //         qs: for each pair of sub-blocks (2p, 2p+1), 32 bytes; the low nibbles are sub-block 2p, the high ones 2p+1.
 //   Q6_K  256 values in 16 sub-blocks of 16.  w = d * sc[g] * (q - 32),  q in 0..63, sc signed.
 //         In each half h of 128 values, for l in 0..31:  ql = ql[64h..], qh = qh[32h..]
-//           value l:     (ql[l]    & 15) | ((qh[l] >> 0) & 3) << 4    value l+32: (ql[l+32] & 15) | ((qh[l] >> 2) & 3)
-//           << 4 value l+64:  (ql[l]    >> 4) | ((qh[l] >> 4) & 3) << 4    value l+96: (ql[l+32] >> 4) | ((qh[l] >> 6)
-//           & 3) << 4
+//           value l:     (ql[l]    & 15) | ((qh[l] >> 0) & 3) << 4
+//           value l+32:  (ql[l+32] & 15) | ((qh[l] >> 2) & 3) << 4
+//           value l+64:  (ql[l]    >> 4) | ((qh[l] >> 4) & 3) << 4
+//           value l+96:  (ql[l+32] >> 4) | ((qh[l] >> 6) & 3) << 4
 //         sub-block g of the block covers values 16g .. 16g+15.
 //   Q8_0  32 values.  w = d * q.
 // Activations (this project's definition; part of the operator, not of any file):
-//   Q8Act256  256 values, used against Q4_K and Q6_K:  d = amax / 127 (f32 division),  q = rint(x * r) with r = 127 /
-//   amax
-//             rounded to f32 and the product rounded to f32 before rint (ties to even); amax = 0 gives d = 0 and q = 0.
+//   Q8Act256  256 values, used against Q4_K and Q6_K:  d = amax / 127 (f32 division),  q = rint(x * r) with
+//             r = 127 / amax rounded to f32 and the product rounded to f32 before rint (ties to even).
+//             amax is the largest |x|, compared as bit patterns (x & 0x7fffffff), so it depends on no order.
+//             amax = 0, or so small that r overflows, gives d = 0 and q = 0.
+//             A NaN or an infinity among the values (amax >= 0x7f800000) gives d = NaN and q = 0: it shows in the
+//             product.
 //             sums[g] = sum of q over values 16g..16g+15 (exact in 16 bits).
 //   Q8Act32   32 values, used against Q8_0: the same d and q.
 // A row whose length is no multiple of the block is padded with zeros: the last activation block of a row may be part
