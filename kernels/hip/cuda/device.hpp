@@ -1,0 +1,161 @@
+// sm_90a (H100, H200) behind kernels/hip/hip.hpp: wave of 32 lanes, up to 227 KiB of shared memory as LDS. Compiled by
+// nvcc with -fmad=false -ftz=false -prec-div=true -prec-sqrt=true.
+//
+// Source: PTX ISA (mma.m16n8k16, mma.m16n8k32, ex2.approx, cvt); CUDA programming guide (launch bounds, shuffles).
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "kernels/hip/dtype.hpp"
+#include "kernels/hip/fragment.hpp"
+
+// The second argument is waves per SIMD. One of the four SIMDs of an SM has 512 registers for each of 32 lanes, just as
+// a SIMD of gfx942 has 512 for each of 64: n waves per SIMD mean the same registers per thread on both (1: 512, here
+// capped at 255; 2: 256; 4: 128; 8: 64). CUDA wants workgroups per SM instead: 4 n waves of 32 threads, divided by the
+// workgroup's size, at least 1.
+#define GRETA_LAUNCH_BOUNDS(max_threads, min_waves_per_simd) \
+  __launch_bounds__(max_threads, greta::hip::detail::blocks_per_sm(max_threads, min_waves_per_simd))
+
+#define GRETA_LDS(T, name, extents) __shared__ T name extents
+#define GRETA_DYNAMIC_LDS(T, name)                                   \
+  extern __shared__ __align__(16) unsigned char greta_dynamic_lds[]; \
+  T* const name = reinterpret_cast<T*>(greta_dynamic_lds)
+
+namespace greta::hip {
+
+// ---------------------------------------------------------------------------------------------------------------- wave
+
+namespace detail {
+constexpr int blocks_per_sm(int max_threads, int min_waves_per_simd) {
+  const int blocks = min_waves_per_simd * 4 * 32 / max_threads;
+  return blocks < 1 ? 1 : blocks;
+}
+inline constexpr unsigned kFullWave = 0xffffffffu;
+}  // namespace detail
+
+__host__ __device__ constexpr int wave_size() { return 32; }
+__device__ inline int lane_id() { return static_cast<int>(threadIdx.x % 32u); }
+__device__ inline int wave_id() { return static_cast<int>(threadIdx.x / 32u); }
+__device__ inline void wave_barrier() { __syncwarp(detail::kFullWave); }
+
+__device__ inline uint32_t float_bits(float f) { return __float_as_uint(f); }
+__device__ inline float bits_float(uint32_t u) { return __uint_as_float(u); }
+
+__device__ inline int wave_shfl(int v, int lane) { return __shfl_sync(detail::kFullWave, v, lane); }
+__device__ inline unsigned wave_shfl(unsigned v, int lane) { return __shfl_sync(detail::kFullWave, v, lane); }
+__device__ inline float wave_shfl(float v, int lane) { return __shfl_sync(detail::kFullWave, v, lane); }
+template <class T>
+__device__ inline T wave_shfl_xor(T v, int mask) {
+  return __shfl_xor_sync(detail::kFullWave, v, mask);
+}
+
+/// Butterflies over lane distances 1, 2, 4, 8, 16 in that order.
+__device__ inline float wave_sum(float v) {
+  for (int distance = 1; distance < 32; distance *= 2) v += wave_shfl_xor(v, distance);
+  return v;
+}
+__device__ inline int wave_sum(int v) { return __reduce_add_sync(detail::kFullWave, v); }
+__device__ inline float wave_max(float v) {
+  for (int distance = 1; distance < 32; distance *= 2) v = fmaxf(v, wave_shfl_xor(v, distance));
+  return v;
+}
+__device__ inline int wave_max(int v) { return __reduce_max_sync(detail::kFullWave, v); }
+__device__ inline bool wave_any(bool v) { return __any_sync(detail::kFullWave, v); }
+__device__ inline bool wave_all(bool v) { return __all_sync(detail::kFullWave, v); }
+
+// ------------------------------------------------------------------------------------------------------------- atomics
+
+__device__ inline int atomic_add(int* to, int v) { return atomicAdd(to, v); }
+__device__ inline unsigned atomic_add(unsigned* to, unsigned v) { return atomicAdd(to, v); }
+/// The order of the additions is open, and subnormals in global memory are flushed: not for results whose bits matter.
+__device__ inline float atomic_add(float* to, float v) { return atomicAdd(to, v); }
+
+// --------------------------------------------------------------------------------------------------------- conversions
+// cvt.f32.f16, cvt.rn.f16.f32, cvt.rn.bf16.f32: nearest even, subnormals kept. NaN stays NaN and quiet; its payload and
+// sign are the platform's.
+
+__device__ inline float to_float(float v) { return v; }
+__device__ inline float to_float(half_t v) {
+  float f;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(v.bits));
+  return f;
+}
+__device__ inline float to_float(bf16_t v) { return bits_float(static_cast<uint32_t>(v.bits) << 16); }
+
+template <class T>
+__device__ inline T from_float(float v);
+template <>
+__device__ inline float from_float<float>(float v) {
+  return v;
+}
+template <>
+__device__ inline half_t from_float<half_t>(float v) {
+  half_t h;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h.bits) : "f"(v));
+  return h;
+}
+template <>
+__device__ inline bf16_t from_float<bf16_t>(float v) {
+  bf16_t b;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(b.bits) : "f"(v));
+  return b;
+}
+
+// ---------------------------------------------------------------------------------------------------------- arithmetic
+
+/// ex2.approx.ftz.f32: relative error about 2^-22, subnormal inputs and results flushed. Same bits on every sm_90.
+__device__ inline float exp2_hw(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+__device__ inline int dot4_i8(int a, int b, int c) { return __dp4a(a, b, c); }
+
+// -------------------------------------------------------------------------------------------------------- matrix tiles
+// A 16x16 tile of C is two instructions side by side: v[0..3] of B and C are columns 0-7, v[4..7] columns 8-15
+// (fragment.hpp). Registers of A, in order: rows 0-7 and 8-15 at the first half of the depth, then at the second half.
+
+namespace detail {
+template <class To, class From>
+__device__ inline To bits_as(const From& from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  memcpy(&to, &from, sizeof to);
+  return to;
+}
+struct Words4 {
+  uint32_t w[4];
+};
+#define GRETA_MMA(instruction, constraint, a, b, c)                                                             \
+  asm volatile(instruction " {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"                             \
+               : "+" constraint((c)[0]), "+" constraint((c)[1]), "+" constraint((c)[2]), "+" constraint((c)[3]) \
+               : "r"((a).w[0]), "r"((a).w[1]), "r"((a).w[2]), "r"((a).w[3]), "r"((b)[0]), "r"((b)[1]))
+}  // namespace detail
+
+__device__ inline FragmentC mma_16x16x16(const FragmentA<half_t>& a, const FragmentB<half_t>& b, const FragmentC& c) {
+  const auto aw = detail::bits_as<detail::Words4>(a), bw = detail::bits_as<detail::Words4>(b);
+  FragmentC d = c;
+  GRETA_MMA("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32", "f", aw, bw.w, d.v);
+  GRETA_MMA("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32", "f", aw, bw.w + 2, d.v + 4);
+  return d;
+}
+__device__ inline FragmentC mma_16x16x16(const FragmentA<bf16_t>& a, const FragmentB<bf16_t>& b, const FragmentC& c) {
+  const auto aw = detail::bits_as<detail::Words4>(a), bw = detail::bits_as<detail::Words4>(b);
+  FragmentC d = c;
+  GRETA_MMA("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", "f", aw, bw.w, d.v);
+  GRETA_MMA("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", "f", aw, bw.w + 2, d.v + 4);
+  return d;
+}
+__device__ inline FragmentC8 mma_16x16x32(const FragmentA8& a, const FragmentB8& b, const FragmentC8& c) {
+  const auto aw = detail::bits_as<detail::Words4>(a), bw = detail::bits_as<detail::Words4>(b);
+  FragmentC8 d = c;
+  GRETA_MMA("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32", "r", aw, bw.w, d.v);
+  GRETA_MMA("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32", "r", aw, bw.w + 2, d.v + 4);
+  return d;
+}
+#undef GRETA_MMA
+
+}  // namespace greta::hip

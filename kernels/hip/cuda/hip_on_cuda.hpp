@@ -1,0 +1,63 @@
+// The HIP names that kernels/hip uses, on the CUDA runtime: exactly these, no more. On rocm the same sources include
+// <hip/hip_runtime_api.h> instead.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+using hipError_t = cudaError_t;
+using hipStream_t = cudaStream_t;
+using hipEvent_t = cudaEvent_t;
+using hipDeviceProp_t = cudaDeviceProp;
+
+inline constexpr hipError_t hipSuccess = cudaSuccess;
+inline constexpr hipError_t hipErrorInvalidValue = cudaErrorInvalidValue;
+inline constexpr hipError_t hipErrorInvalidConfiguration = cudaErrorInvalidConfiguration;
+inline constexpr hipError_t hipErrorOutOfMemory = cudaErrorMemoryAllocation;
+inline constexpr hipError_t hipErrorNoDevice = cudaErrorNoDevice;
+inline constexpr hipError_t hipErrorInsufficientDriver = cudaErrorInsufficientDriver;
+inline constexpr hipError_t hipErrorNotReady = cudaErrorNotReady;
+
+inline constexpr cudaMemcpyKind hipMemcpyHostToDevice = cudaMemcpyHostToDevice;
+inline constexpr cudaMemcpyKind hipMemcpyDeviceToHost = cudaMemcpyDeviceToHost;
+inline constexpr cudaMemcpyKind hipMemcpyDeviceToDevice = cudaMemcpyDeviceToDevice;
+inline constexpr unsigned hipStreamNonBlocking = cudaStreamNonBlocking;
+
+inline const char* hipGetErrorName(hipError_t e) { return cudaGetErrorName(e); }
+inline const char* hipGetErrorString(hipError_t e) { return cudaGetErrorString(e); }
+inline hipError_t hipPeekAtLastError() { return cudaPeekAtLastError(); }
+inline hipError_t hipGetLastError() { return cudaGetLastError(); }
+
+inline hipError_t hipGetDeviceCount(int* count) { return cudaGetDeviceCount(count); }
+inline hipError_t hipGetDevice(int* device) { return cudaGetDevice(device); }
+inline hipError_t hipGetDeviceProperties(hipDeviceProp_t* to, int device) {
+  return cudaGetDeviceProperties(to, device);
+}
+inline hipError_t hipDriverGetVersion(int* version) { return cudaDriverGetVersion(version); }
+inline hipError_t hipRuntimeGetVersion(int* version) { return cudaRuntimeGetVersion(version); }
+inline hipError_t hipDeviceSynchronize() { return cudaDeviceSynchronize(); }
+
+inline hipError_t hipMalloc(void** to, size_t bytes) { return cudaMalloc(to, bytes); }
+inline hipError_t hipFree(void* memory) { return cudaFree(memory); }
+inline hipError_t hipMemGetInfo(size_t* free, size_t* total) { return cudaMemGetInfo(free, total); }
+inline hipError_t hipMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, hipStream_t stream) {
+  return cudaMemcpyAsync(to, from, bytes, kind, stream);
+}
+
+inline hipError_t hipStreamCreateWithFlags(hipStream_t* to, unsigned flags) {
+  return cudaStreamCreateWithFlags(to, flags);
+}
+inline hipError_t hipStreamDestroy(hipStream_t stream) { return cudaStreamDestroy(stream); }
+inline hipError_t hipStreamSynchronize(hipStream_t stream) { return cudaStreamSynchronize(stream); }
+
+inline hipError_t hipEventCreate(hipEvent_t* to) { return cudaEventCreate(to); }
+inline hipError_t hipEventDestroy(hipEvent_t event) { return cudaEventDestroy(event); }
+inline hipError_t hipEventRecord(hipEvent_t event, hipStream_t stream) { return cudaEventRecord(event, stream); }
+inline hipError_t hipEventSynchronize(hipEvent_t event) { return cudaEventSynchronize(event); }
+inline hipError_t hipEventElapsedTime(float* ms, hipEvent_t start, hipEvent_t end) {
+  return cudaEventElapsedTime(ms, start, end);
+}
+
+inline hipError_t hipLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** arguments, size_t lds,
+                                  hipStream_t stream) {
+  return cudaLaunchKernel(kernel, grid, block, arguments, lds, stream);
+}
