@@ -1,8 +1,10 @@
-// RoPE: rotation of query or key heads by token position, in place. The problem, its cost. HIP-free.
+// RoPE: rotation of query or key heads by token position, in place. The problem, its cost, its arithmetic. HIP-free.
 //   (a, b) -> (a cos - b sin, a sin + b cos),  angle = position * freq_base^(-2i/head_dim) (through a table of cos and
 //   sin)
 // Pairs    interleaved (2i, 2i+1), the order GGUF stores Llama weights in; half (i, i + head_dim/2), the order of other
-// exports Source   RoFormer (Su et al. 2021), section 3.4.2
+//          exports
+// Arithmetic: a' = fmaf(a, cos, -(b * sin)), b' = fmaf(a, sin, b * cos) in f32, each rounded once to the type of x
+// Source   RoFormer (Su et al. 2021), section 3.4.2
 #pragma once
 
 #include "kernels/hip/problem.hpp"

@@ -1,7 +1,8 @@
 // SwiGLU: y = silu(gate) * up, elementwise. The problem, its cost, its arithmetic. HIP-free.
 //   silu(g) = g / (1 + exp(-g))
-// Arithmetic: e = exp2(-g * log2(e)) (one rounded product, clamped to the range of exp2), s = g / (1 + e), y = s * up,
-// rounded to y's type Source   Shazeer 2020, "GLU Variants Improve Transformer"
+// Arithmetic: t = g * -log2(e) (one rounded product with the f32 nearest to log2(e)), clamped to [-126, 127];
+//   e = exp2(t); s = g / (1 + e); y = s * up; each step rounded to f32, then once to y's type
+// Source   Shazeer 2020, "GLU Variants Improve Transformer"
 #pragma once
 
 #include "kernels/hip/problem.hpp"
