@@ -37,10 +37,9 @@ struct Memory {
   size_t mapped = 0;
 };
 
-/// Maps memory, sets its guard zones and fills the usable bytes with `pattern` as fill() does; all of it done on return.
-/// `alignment` is what the element type needs (a platform may give more). Throws kOutOfMemory naming the buffer, the
-/// bytes wanted and the bytes there are.
-Memory acquire(const std::string& name, size_t bytes, size_t alignment, uint32_t pattern);
+/// Maps memory and sets its guard zones; the content is not set. `alignment` is what the element type needs (a platform
+/// may give more). Throws kOutOfMemory naming the buffer, the bytes wanted and the bytes there are.
+Memory acquire(const std::string& name, size_t bytes, size_t alignment);
 /// Gives it back after the work in flight is done; host keeps the addresses unmapped, so that a late use faults.
 void discard(const Memory& memory) noexcept;
 
