@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <new>
 
 #include "kernels/hip/error.hpp"
@@ -52,6 +53,8 @@ int parse_and_run(CLI::App& app, CommonFlags& flags, int argc, const char* const
 }
 
 }  // namespace
+
+std::string program_path() { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "greta"; }
 
 int run_program(int argc, const char* const* argv) {
   // A full file is an error that write() reports, and a reader that went away is not a crash.

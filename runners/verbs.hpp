@@ -52,6 +52,9 @@ void add_common_flags(CLI::App& app, CommonFlags& flags);
 /// "0,3,5-7" -> {0,3,5,6,7}. Throws kInvalidArgument for anything else.
 std::vector<int> parse_layers(std::string_view list);
 
+/// The greta program beside which this process was started (its own file, or the one in the same folder).
+std::string program_path();
+
 /// Runs the program: parses, dispatches, turns exceptions into exit codes, prints messages to stderr.
 int run_program(int argc, const char* const* argv);
 

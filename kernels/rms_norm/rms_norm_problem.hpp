@@ -2,8 +2,8 @@
 //   y[i,c] = x[i,c] * w[c] / sqrt(mean_c(x^2) + eps)
 // Arithmetic: 256 logical threads; thread t takes columns 1024*s + 4*t + (0..3), s ascending, from 0 by fmaf(x, x, acc)
 //   in ascending column order (columns beyond width take no part); the threads are added by the tree over distances
-//   1, 2, 4, ..., 128; r = 1 / sqrtf(sum / width + eps), each step rounded; y = (x * r) * w rounded to f32, then once to
-//   y's type
+//   1, 2, 4, ..., 128; r = 1 / sqrtf(sum / width + eps), each step rounded; y = (x * r) * w rounded to f32, then once
+//   to y's type
 // Source   Zhang and Sennrich 2019
 #pragma once
 
