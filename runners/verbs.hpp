@@ -49,6 +49,9 @@ struct CommonFlags {
 /// Adds the common flags to the program.
 void add_common_flags(CLI::App& app, CommonFlags& flags);
 
+/// One line a verb, in the order of --help.
+void register_test(CLI::App& app, CommonFlags& flags);
+
 /// "0,3,5-7" -> {0,3,5,6,7}. Throws kInvalidArgument for anything else.
 std::vector<int> parse_layers(std::string_view list);
 
