@@ -15,20 +15,11 @@
 #include <type_traits>
 
 #include "kernels/hip/hip.hpp"
+#include "kernels/hip/launch_shape.hpp"
 #include "kernels/hip/runtime.hpp"
 #include "kernels/hip/text.hpp"
 
 namespace greta::hip {
-
-struct LaunchShape {
-  std::string kernel;
-  dim3 grid;
-  dim3 block;
-  size_t dynamic_lds_bytes = 0;
-  int64_t rows = 0;  ///< M, recorded
-  /// Where the braces of this shape are written: the operator's call of launch().
-  std::source_location where = std::source_location::current();
-};
 
 template <class T>
 struct Argument {
@@ -50,34 +41,6 @@ template <class T>
 Argument<T> inout(const char* name, DeviceView<T> view, size_t needed) {
   return {name, "inout", view, needed};
 }
-
-/// What launch() hands to the platform.
-struct ErasedArgument {
-  const char* name = "";
-  const char* direction = "scalar";
-  const void* pointer = nullptr;
-  size_t view_count = 0;
-  size_t needed = 0;
-  DType dtype = DType::kU8;
-  size_t element_bytes = 0;
-  size_t element_alignment = 1;
-  AllocationId id = 0;
-  std::string text;  ///< of scalars
-};
-
-/// Checks the arguments against the registry and the shape against the device, notes the launch in the ring; throws
-/// kInvalidArgument naming kernel, argument, buffer, got and wanted. Throws the sticky fault if there was one.
-void begin_launch(Stream& stream, const LaunchShape& shape, std::span<const ErasedArgument> arguments);
-/// Runs or enqueues. `invoke` is used on host, `kernel` and `pointers` on GPUs.
-struct KernelCall {
-  const void* kernel;
-  void** pointers;
-  void (*invoke)(void* context);
-  void* context;
-};
-void dispatch(Stream& stream, const LaunchShape& shape, const KernelCall& call);
-/// After the launch: configuration errors, and guard zones in checked mode.
-void end_launch(Stream& stream, const LaunchShape& shape);
 
 namespace detail {
 

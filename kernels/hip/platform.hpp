@@ -15,11 +15,10 @@
 #include <span>
 #include <string>
 
+#include "kernels/hip/launch_shape.hpp"
 #include "kernels/hip/runtime.hpp"
 
 namespace greta::hip {
-
-struct LaunchShape;
 
 // ------------------------------------------------------------------------------------------ what a platform implements
 namespace platform {

@@ -1,0 +1,138 @@
+#include "kernels/hip/launch_ring.hpp"
+
+#include <algorithm>
+#include <array>
+#include <mutex>
+
+#include "kernels/hip/registry.hpp"
+#include "kernels/hip/text.hpp"
+
+namespace greta::hip {
+
+struct LaunchLog::Impl {
+  std::vector<Row> rows;
+};
+
+namespace {
+
+constexpr size_t kKept = 256;
+
+/// As handed over; made readable only when somebody asks.
+struct Note {
+  uint64_t sequence = 0;
+  LaunchShape shape;
+  std::vector<ErasedArgument> arguments;
+  std::string stream;
+};
+
+struct Ring {
+  std::mutex mutex;
+  std::array<Note, kKept> notes;
+  uint64_t launches = 0;
+  std::vector<LaunchLog::Impl*> logs;
+};
+Ring& ring() {
+  static auto* r = new Ring;
+  return *r;
+}
+
+std::string readable(const ErasedArgument& a) {
+  if (std::string_view(a.direction) == "scalar") return a.text;
+  if (a.pointer == nullptr) return "null";
+  const auto entry = neutral::find_allocation(a.id);
+  if (!entry) return "freed long ago";
+  const auto offset = reinterpret_cast<uintptr_t>(a.pointer) - entry->allocation.address;
+  return concat("'", entry->allocation.name, "' [+", offset / std::max<size_t>(a.element_bytes, 1), ", ", a.needed,
+                " of ", entry->allocation.count, " ", dtype_name(entry->allocation.dtype), "]",
+                entry->allocation.freed ? " (freed)" : "");
+}
+
+LaunchRecord readable(const Note& note) {
+  LaunchRecord record;
+  const LaunchShape& s = note.shape;
+  record.sequence = note.sequence;
+  record.kernel = s.kernel;
+  record.grid[0] = s.grid.x, record.grid[1] = s.grid.y, record.grid[2] = s.grid.z;
+  record.block[0] = s.block.x, record.block[1] = s.block.y, record.block[2] = s.block.z;
+  record.lds_bytes = s.dynamic_lds_bytes;
+  record.rows = s.rows;
+  record.stream = note.stream;
+  record.where = s.where;
+  for (const ErasedArgument& a : note.arguments)
+    record.arguments.push_back({a.name, a.direction, a.id, readable(a)});
+  return record;
+}
+
+void count(std::vector<LaunchLog::Row>& rows, const LaunchShape& s) {
+  for (LaunchLog::Row& row : rows)
+    if (row.rows == s.rows && row.grid[0] == s.grid.x && row.grid[1] == s.grid.y && row.grid[2] == s.grid.z &&
+        row.block[0] == s.block.x && row.block[1] == s.block.y && row.block[2] == s.block.z &&
+        row.kernel == s.kernel) {
+      ++row.count;
+      return;
+    }
+  rows.push_back({s.kernel, {s.grid.x, s.grid.y, s.grid.z}, {s.block.x, s.block.y, s.block.z}, s.rows, 1});
+}
+
+}  // namespace
+
+std::vector<LaunchRecord> recent_launches() {
+  std::vector<Note> notes;
+  {
+    Ring& r = ring();
+    std::lock_guard lock(r.mutex);
+    for (uint64_t i = r.launches > kKept ? r.launches - kKept : 0; i < r.launches; ++i)
+      notes.push_back(r.notes[i % kKept]);
+  }
+  std::vector<LaunchRecord> records;
+  for (const Note& note : notes) records.push_back(readable(note));
+  return records;
+}
+
+std::string describe(const LaunchRecord& l) {
+  std::string text =
+      concat("#", l.sequence, " ", l.kernel, " grid (", l.grid[0], ",", l.grid[1], ",", l.grid[2], ") block (",
+             l.block[0], ",", l.block[1], ",", l.block[2], ")");
+  if (l.lds_bytes) text += concat(" lds ", l.lds_bytes);
+  return text + concat(" M=", l.rows, " on '", l.stream, "'");
+}
+
+LaunchLog::LaunchLog() : impl_(std::make_unique<Impl>()) {
+  std::lock_guard lock(ring().mutex);
+  ring().logs.push_back(impl_.get());
+}
+LaunchLog::~LaunchLog() {
+  std::lock_guard lock(ring().mutex);
+  std::erase(ring().logs, impl_.get());
+}
+std::vector<LaunchLog::Row> LaunchLog::rows() const {
+  std::lock_guard lock(ring().mutex);
+  return impl_->rows;
+}
+
+namespace neutral {
+
+void note_launch(const Stream& stream, const LaunchShape& shape, std::span<const ErasedArgument> arguments) {
+  Ring& r = ring();
+  std::lock_guard lock(r.mutex);
+  Note& note = r.notes[r.launches % kKept];
+  note.sequence = ++r.launches;
+  note.shape = shape;
+  note.arguments.assign(arguments.begin(), arguments.end());
+  note.stream = stream.name();
+  for (LaunchLog::Impl* log : r.logs) count(log->rows, shape);
+}
+
+LaunchRecord current_launch() {
+  Note note;
+  {
+    Ring& r = ring();
+    std::lock_guard lock(r.mutex);
+    if (r.launches == 0) return {};
+    note = r.notes[(r.launches - 1) % kKept];
+  }
+  return readable(note);
+}
+
+}  // namespace neutral
+}  // namespace greta::hip
