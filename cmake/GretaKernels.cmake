@@ -6,9 +6,11 @@ add_library(greta_hip_platform INTERFACE)
 
 if(GRETA_PLATFORM STREQUAL "host")
 
-  target_compile_definitions(greta_hip_platform INTERFACE GRETA_HOST_EXECUTOR=1)
+  find_package(Boost 1.71 REQUIRED COMPONENTS context)
+  target_link_libraries(greta_hip_platform INTERFACE Boost::context ${CMAKE_DL_LIBS})
   set(GRETA_HIP_LANGUAGE CXX)
-  set(GRETA_HIP_OPTIONS -x c++)
+  # -g1: line tables, so that a fault in a kernel is reported with its source line.
+  set(GRETA_HIP_OPTIONS -DGRETA_HOST_EXECUTOR=1 -g1)
 
 elseif(GRETA_PLATFORM STREQUAL "rocm")
 

@@ -52,12 +52,17 @@ void throw_if_faulted() {
     if (!state().text) return;
     first = *state().text;
   }
-  throw Error(ErrorKind::kDeviceFault, "refused: the device faulted earlier and its results cannot be trusted; start a "
-                                       "fresh process. First fault: " + first);
+  throw Error(ErrorKind::kDeviceFault,
+              "refused: the device faulted earlier and its results cannot be trusted; start a "
+              "fresh process. First fault: " +
+                  first);
 }
 
 std::string short_location(const std::source_location& where) {
-  std::string file = where.file_name();
+  return short_location(where.file_name(), where.line());
+}
+
+std::string short_location(std::string file, unsigned line) {
   for (const char* room : {"/kernels/", "/verify/", "/bench/", "/model/", "/runners/", "/reference/", "/results/"}) {
     const size_t at = file.rfind(room);
     if (at != std::string::npos) {
@@ -65,7 +70,7 @@ std::string short_location(const std::source_location& where) {
       break;
     }
   }
-  return file + ":" + std::to_string(where.line());
+  return file + ":" + std::to_string(line);
 }
 
 }  // namespace neutral

@@ -44,7 +44,9 @@ class Checker {
   /// The registry row of a buffer argument; nothing for scalars and for buffers that are not touched.
   std::optional<neutral::Entry> argument(const ErasedArgument& a) const {
     if (is_scalar(a)) return {};
-    const auto fail = [&](const std::string& what) { refuse(concat("argument '", a.name, "' (", a.direction, ") ", what)); };
+    const auto fail = [&](const std::string& what) {
+      refuse(concat("argument '", a.name, "' (", a.direction, ") ", what));
+    };
     if (a.pointer == nullptr) {
       if (a.needed != 0) fail(concat("is null; the problem touches ", a.needed, " elements of it"));
       return {};
@@ -123,8 +125,8 @@ void end_launch(Stream& stream, const LaunchShape& shape) {
   for (const neutral::Entry& e : t_touched.entries) memories.push_back(e.memory);
   const auto damage = platform::find_guard_damage(stream, memories);
   if (!damage) return;
-  neutral::raise_fault(concat("kernel ", shape.kernel, ": argument '", t_touched.names[damage->index], "': ",
-                              neutral::describe(*damage, t_touched.entries[damage->index].allocation),
+  neutral::raise_fault(concat("kernel ", shape.kernel, ": argument '", t_touched.names[damage->index],
+                              "': ", neutral::describe(*damage, t_touched.entries[damage->index].allocation),
                               "; launched at ", neutral::short_location(shape.where)));
 }
 

@@ -58,16 +58,14 @@ LaunchRecord readable(const Note& note) {
   record.rows = s.rows;
   record.stream = note.stream;
   record.where = s.where;
-  for (const ErasedArgument& a : note.arguments)
-    record.arguments.push_back({a.name, a.direction, a.id, readable(a)});
+  for (const ErasedArgument& a : note.arguments) record.arguments.push_back({a.name, a.direction, a.id, readable(a)});
   return record;
 }
 
 void count(std::vector<LaunchLog::Row>& rows, const LaunchShape& s) {
   for (LaunchLog::Row& row : rows)
     if (row.rows == s.rows && row.grid[0] == s.grid.x && row.grid[1] == s.grid.y && row.grid[2] == s.grid.z &&
-        row.block[0] == s.block.x && row.block[1] == s.block.y && row.block[2] == s.block.z &&
-        row.kernel == s.kernel) {
+        row.block[0] == s.block.x && row.block[1] == s.block.y && row.block[2] == s.block.z && row.kernel == s.kernel) {
       ++row.count;
       return;
     }
@@ -90,9 +88,8 @@ std::vector<LaunchRecord> recent_launches() {
 }
 
 std::string describe(const LaunchRecord& l) {
-  std::string text =
-      concat("#", l.sequence, " ", l.kernel, " grid (", l.grid[0], ",", l.grid[1], ",", l.grid[2], ") block (",
-             l.block[0], ",", l.block[1], ",", l.block[2], ")");
+  std::string text = concat("#", l.sequence, " ", l.kernel, " grid (", l.grid[0], ",", l.grid[1], ",", l.grid[2],
+                            ") block (", l.block[0], ",", l.block[1], ",", l.block[2], ")");
   if (l.lds_bytes) text += concat(" lds ", l.lds_bytes);
   return text + concat(" M=", l.rows, " on '", l.stream, "'");
 }

@@ -1,4 +1,5 @@
-// Notes of launches: the ring behind recent_launches() and the logs behind LaunchLog. For the .cpp files of kernels/hip.
+// Notes of launches: the ring behind recent_launches() and the logs behind LaunchLog. For the .cpp files of
+// kernels/hip.
 #pragma once
 
 #include <span>

@@ -18,9 +18,7 @@ struct Extent3 {
   unsigned z = 1;
   constexpr Extent3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
   template <class Dim3>
-  requires requires(const Dim3& d) {
-    d.x + d.y + d.z;
-  }
+  requires requires(const Dim3& d) { d.x + d.y + d.z; }
   constexpr Extent3(const Dim3& d) : x(d.x), y(d.y), z(d.z) {}
   constexpr uint64_t total() const { return uint64_t{x} * y * z; }
 };

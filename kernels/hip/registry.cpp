@@ -56,8 +56,8 @@ AllocationId allocate(std::string name, DType dtype, size_t count, std::source_l
   neutral::throw_if_faulted();
   const auto element = static_cast<size_t>(dtype_block_bytes(dtype));
   if (count > (size_t{1} << 60) / element)
-    throw Error(ErrorKind::kOutOfMemory, concat("buffer '", name, "': ", count, " elements of ", element,
-                                                " bytes do not fit any memory"));
+    throw Error(ErrorKind::kOutOfMemory,
+                concat("buffer '", name, "': ", count, " elements of ", element, " bytes do not fit any memory"));
   const size_t bytes = count * element;
   const platform::Memory memory = platform::acquire(name, bytes, std::min<size_t>(element & -element, 16));
   Registry& r = registry();

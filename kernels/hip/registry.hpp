@@ -31,6 +31,7 @@ bool faulted();
 
 /// "file.hip:42", without the folders above the repository.
 std::string short_location(const std::source_location& where);
+std::string short_location(std::string file, unsigned line);
 
 /// A stream of the runtime's own, for work that has no caller's stream.
 Stream& internal_stream();

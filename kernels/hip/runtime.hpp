@@ -54,7 +54,10 @@ struct ExecConfig {
   MatrixModel matrix_model = MatrixModel::kCdna3;
   Poison poison =
       Poison::kNan;     ///< what fresh buffers and LDS hold: NaN with a payload per buffer, or large finite values
-  bool checked = true;  ///< verify guard zones after every launch
+  bool checked = true;  ///< verify the guard zones of a launch's buffers (and LDS arrays) after it
+  /// Host: which side of a new buffer lies flush against an unmapped page, so that the first byte beyond it faults.
+  enum class GuardSide { kEnd, kStart };
+  GuardSide guard_side = GuardSide::kEnd;
 };
 const ExecConfig& exec_config();
 /// Replaces the configuration for launches from now on. Throws kInvalidArgument for values out of range.
@@ -282,8 +285,9 @@ class LaunchLog {
   /// In order of first launch.
   std::vector<Row> rows() const;
 
- private:
   struct Impl;
+
+ private:
   std::unique_ptr<Impl> impl_;
 };
 

@@ -1,0 +1,80 @@
+// Matrix tiles as wave collectives: the fragments of all lanes are gathered into the tile, multiplied, and handed back.
+#include "kernels/hip/host/executor.hpp"
+
+namespace greta::hip::host {
+namespace {
+
+template <class T>
+struct Operands {
+  const T* a;
+  const T* b;
+  const float* c;
+  float* d;
+};
+
+template <class T>
+void perform_tile(void* const* operands, int lanes) {
+  float a[kTile][kTile], b[kTile][kTile];
+  const int n = tile_elements(lanes);
+  for (int lane = 0; lane < lanes; ++lane) {
+    const auto& mine = *static_cast<Operands<T>*>(operands[lane]);
+    for (int i = 0; i < n; ++i) {
+      a[tile_a_row(lanes, lane, i)][tile_a_k(lanes, lane, i)] = to_float(mine.a[i]);
+      b[tile_b_k(lanes, lane, i)][tile_b_col(lanes, lane, i)] = to_float(mine.b[i]);
+    }
+  }
+  for (int lane = 0; lane < lanes; ++lane) {
+    const auto& mine = *static_cast<Operands<T>*>(operands[lane]);
+    for (int i = 0; i < n; ++i) {
+      float sum = mine.c[i];
+      const int row = tile_c_row(lanes, lane, i), col = tile_c_col(lanes, lane, i);
+      for (int k = 0; k < kTile; ++k) sum = fmaf(a[row][k], b[k][col], sum);
+      mine.d[i] = sum;
+    }
+  }
+}
+
+struct Operands8 {
+  const int8_t* a;
+  const int8_t* b;
+  const int32_t* c;
+  int32_t* d;
+};
+
+void perform_tile8(void* const* operands, int lanes) {
+  int a[kTile][kTileDepth8], b[kTileDepth8][kTile];
+  const int n = tile_elements(lanes);
+  for (int lane = 0; lane < lanes; ++lane) {
+    const auto& mine = *static_cast<Operands8*>(operands[lane]);
+    for (int i = 0; i < 2 * n; ++i) {
+      a[tile8_a_row(lanes, lane, i)][tile8_a_k(lanes, lane, i)] = mine.a[i];
+      b[tile8_b_k(lanes, lane, i)][tile8_b_col(lanes, lane, i)] = mine.b[i];
+    }
+  }
+  for (int lane = 0; lane < lanes; ++lane) {
+    const auto& mine = *static_cast<Operands8*>(operands[lane]);
+    for (int i = 0; i < n; ++i) {
+      auto sum = static_cast<uint32_t>(mine.c[i]);
+      const int row = tile_c_row(lanes, lane, i), col = tile_c_col(lanes, lane, i);
+      for (int k = 0; k < kTileDepth8; ++k) sum += static_cast<uint32_t>(a[row][k] * b[k][col]);
+      mine.d[i] = static_cast<int32_t>(sum);
+    }
+  }
+}
+
+}  // namespace
+
+void matrix_f16(const half_t* a, const half_t* b, const float* c, float* d, Site site) {
+  Operands<half_t> mine{a, b, c, d};
+  t_worker->meet(&mine, perform_tile<half_t>, "mma_16x16x16", site);
+}
+void matrix_bf16(const bf16_t* a, const bf16_t* b, const float* c, float* d, Site site) {
+  Operands<bf16_t> mine{a, b, c, d};
+  t_worker->meet(&mine, perform_tile<bf16_t>, "mma_16x16x16", site);
+}
+void matrix_i8(const int8_t* a, const int8_t* b, const int32_t* c, int32_t* d, Site site) {
+  Operands8 mine{a, b, c, d};
+  t_worker->meet(&mine, perform_tile8, "mma_16x16x32", site);
+}
+
+}  // namespace greta::hip::host

@@ -1,0 +1,119 @@
+// Faults in words: what, where in the kernel, which buffer and argument, which line.
+#include <algorithm>
+#include <csignal>
+#include <map>
+
+#include "kernels/hip/host/executor.hpp"
+#include "kernels/hip/registry.hpp"
+#include "kernels/hip/text.hpp"
+
+namespace greta::hip::host {
+namespace {
+
+std::string hex(uintptr_t value) {
+  char digits[32];
+  return "0x" + std::string(digits, std::to_chars(digits, digits + sizeof digits, value, 16).ptr);
+}
+
+std::string offset_in_array(int64_t offset, size_t bytes) {
+  const auto size = static_cast<int64_t>(bytes);
+  if (offset < 0) return concat(-offset, " bytes before its start");
+  if (offset == size) return "first byte past its end";
+  if (offset > size) return concat(offset - size, " bytes past its end");
+  return "inside";
+}
+
+/// The buffer an address belongs to, and the launch's argument for it.
+std::string place_of(const Worker& worker, uintptr_t address) {
+  int64_t offset = 0;
+  if (const LdsArray* a = worker.lds_near(address, &offset)) {
+    const std::string where = a->site.file ? concat(", declared at ", text_of(a->site)) : "";
+    return concat("offset ", offset, " of LDS array '", a->name, "' (", a->bytes, " bytes", where,
+                  "): ", offset_in_array(offset, a->bytes));
+  }
+  if (address < 65536) return "null pointer";
+  const AddressReport report = describe_address(address);
+  if (report.allocation.id == 0) return report.text;
+  const LaunchRecord launch = neutral::current_launch();
+  for (const LaunchArgument& a : launch.arguments)
+    if (a.id == report.allocation.id) return concat(report.text, ", argument '", a.name, "' (", a.direction, ")");
+  std::string text = report.text + ", no argument of this launch";
+  if (report.allocation.freed) text += concat(" (allocated at ", neutral::short_location(report.allocation.where), ")");
+  return text;
+}
+
+std::string signal_text(const Worker& worker, const Trouble& t) {
+  const std::string line = source_line(t.instruction);
+  if (t.signal == SIGFPE) return concat("integer division by zero or overflow at ", line);
+  if (t.signal == SIGILL) return concat("trap at ", line);
+  if (worker.fiber_with_guard_at(t.address))
+    return concat("stack overflow at ", line, ": a thread has ", kStackBytes / 1024,
+                  " KiB; large local arrays belong into LDS");
+  if (t.address == 0 && t.signal == SIGSEGV)  // also what a non-canonical address reports
+    return concat("illegal access at ", line, ": null or wild pointer");
+  return concat("illegal ", t.write ? "write" : "read", " at ", hex(t.address), ": ", place_of(worker, t.address),
+                "; at ", line);
+}
+
+}  // namespace
+
+std::string text_of(const Site& site) {
+  return neutral::short_location(site.file ? site.file : "?", static_cast<unsigned>(site.line));
+}
+std::string text_of(const uint3& v) { return concat("(", v.x, ",", v.y, ",", v.z, ")"); }
+
+std::string describe_trouble(const Worker& worker, const Trouble& trouble, const Job& job, uint64_t block) {
+  const Extent3& g = job.shape->grid;
+  const uint3 at{static_cast<unsigned>(block % g.x), static_cast<unsigned>(block / g.x % g.y),
+                 static_cast<unsigned>(block / g.x / g.y)};
+  std::string where = concat("kernel ", job.shape->kernel, " block ", text_of(at));
+  if (trouble.of_thread && trouble.kind != Trouble::Kind::kDivergence)
+    where += concat(" thread ", text_of(t_state.thread));
+  std::string what = trouble.message;
+  if (trouble.kind == Trouble::Kind::kDivergence) what = divergence_text(worker);
+  if (trouble.kind == Trouble::Kind::kSignal) what = signal_text(worker, trouble);
+  return concat(where, ": ", what, "; launched at ", neutral::short_location(job.shape->where));
+}
+
+std::string divergence_text(const Worker& worker) {
+  struct Group {
+    unsigned count = 0;
+    const Fiber* first = nullptr;
+  };
+  std::map<std::string, Group> waiting;  // "__syncthreads at file:line"
+  std::vector<char> busy(worker.n_threads_, 0);
+  for (const Fiber* f : worker.busy_fibers()) {
+    busy[f->linear] = 1;
+    if (f->waits == Waits::kNothing) continue;  // can go on
+    Group& g = waiting[concat(f->what, " at ", text_of(f->site))];
+    ++g.count;
+    if (!g.first || f->linear < g.first->linear) g.first = f;
+  }
+  std::vector<std::pair<unsigned, std::string>> parts;
+  const auto threads = [](unsigned n) { return concat(n, n == 1 ? " thread" : " threads"); };
+  for (const auto& [site, g] : waiting)
+    parts.emplace_back(g.first->linear, concat(threads(g.count), g.count == 1 ? " waits in " : " wait in ", site,
+                                               " (first: thread ", text_of(g.first->thread), ")"));
+  // Threads that have started and are in no fiber have left the kernel.
+  unsigned left = 0;
+  const Worker::ThreadIndex* first = nullptr;
+  for (unsigned i = 0; i < worker.next_; ++i) {
+    const auto& t = worker.table_[i];
+    if (busy[t.linear]) continue;
+    ++left;
+    if (!first || t.linear < first->linear) first = &t;
+  }
+  if (left)
+    parts.emplace_back(first->linear, concat(threads(left), left == 1 ? " has" : " have",
+                                             " left the kernel (first: thread ", text_of(first->index), ")"));
+  std::sort(parts.begin(), parts.end());
+  std::string text = "barrier divergence: ";
+  for (size_t i = 0; i < parts.size(); ++i) text += (i ? ", " : "") + parts[i].second;
+  return text + "; every thread of the workgroup (or wave) must arrive at one place";
+}
+
+void unavailable(const char* what, Site site) {
+  t_worker->fail(Trouble::Kind::kUnavailable, concat("uses ", what, ", at ", text_of(site)));
+}
+
+}  // namespace greta::hip::host
