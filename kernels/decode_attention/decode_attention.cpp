@@ -1,0 +1,51 @@
+#include "kernels/decode_attention/decode_attention.hpp"
+
+#include <fmt/format.h>
+
+#include "kernels/decode_attention/rungs.hpp"
+#include "kernels/prefill_attention/prefill_attention.hpp"
+#include "kernels/tile/attention_checks.hpp"
+
+namespace greta {
+
+namespace {
+
+constexpr DecodeAttentionRung kDecodeAttentionLadder[] = {
+    // name  launch               accepts                                                 arithmetic      the change
+    {"v1", decode_attention_v1, attention_accepts_d64_d128<DecodeAttentionProblem>, "two_pass_f32",
+     "one thread per query head, two passes over the keys"},
+    {"v2", decode_attention_v2, attention_accepts_d64_d128<DecodeAttentionProblem>, "online_f32",
+     "split-KV: one wave per 512 keys and head, then a merge in order"},
+};
+
+}  // namespace
+
+std::span<const DecodeAttentionRung> decode_attention_ladder() { return kDecodeAttentionLadder; }
+
+const DecodeAttentionRung& decode_attention_rung_for(std::string_view arithmetic) {
+  std::string known;
+  for (const DecodeAttentionRung& rung : kDecodeAttentionLadder) {
+    if (rung.arithmetic == arithmetic) return rung;
+    known += fmt::format("{}{} ({})", known.empty() ? "" : ", ", rung.arithmetic, rung.name);
+  }
+  throw_invalid(fmt::format("decode_attention: no rung with arithmetic '{}'; there are: {}", arithmetic, known));
+}
+
+size_t decode_attention_workspace(const DecodeAttentionProblem& p) {
+  const int64_t splits = (p.n_kv + kAttentionSplit - 1) / kAttentionSplit;
+  return static_cast<size_t>(p.batch * p.n_heads * splits * (p.head_dim + 2));
+}
+
+void decode_attention(hip::Stream& stream, const DecodeAttentionRung& rung, const DecodeAttentionProblem& p,
+                      const DecodeAttentionArgs& args) {
+  validate(p);
+  if (const std::string reason = rung.accepts(p); !reason.empty())
+    throw_invalid(fmt::format("decode_attention {}: {} ({})", rung.name, reason, to_line(p)));
+  require_attention_tensor("decode_attention: q", args.q, p.dtype);
+  require_attention_tensor("decode_attention: k", args.k, p.dtype);
+  require_attention_tensor("decode_attention: v", args.v, p.dtype);
+  require_attention_tensor("decode_attention: o", args.o, p.dtype);
+  rung.launch(stream, p, args);
+}
+
+}  // namespace greta

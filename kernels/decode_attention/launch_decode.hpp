@@ -1,0 +1,49 @@
+// What the launches of decode attention's rungs share. For .hip files.
+#pragma once
+
+#include <string>
+
+#include "kernels/decode_attention/rungs.hpp"
+#include "kernels/hip/launch.hpp"
+#include "kernels/prefill_attention/prefill_attention.hpp"
+#include "kernels/tile/attention_shape.hpp"
+#include "kernels/tile/exp2.hpp"
+
+namespace greta {
+
+/// Keys of a sequence.
+__device__ __forceinline__ int decode_n_kv(const AttentionShape& shape, const int32_t* n_kv_of, int sequence) {
+  return n_kv_of ? n_kv_of[sequence] : shape.n_kv;
+}
+
+inline AttentionShape decode_shape(const DecodeAttentionProblem& p, const DecodeAttentionArgs& args) {
+  return {1,
+          static_cast<int>(p.n_kv),
+          static_cast<int>(p.n_heads),
+          static_cast<int>(p.n_kv_heads),
+          static_cast<int>(p.capacity()),
+          static_cast<int>(p.head_map),
+          attention_scale_log2(args.scale, p.head_dim)};
+}
+
+/// "decode_attention_v2_split<f16,128>"
+inline std::string decode_name(const char* kernel, const DecodeAttentionProblem& p, const DecodeAttentionArgs& args) {
+  return concat("decode_attention_", kernel, "<", dtype_name(p.dtype), ",", p.head_dim, exp_mode_suffix(args.exp), ">");
+}
+
+/// The tensors as launch arguments, with the extents that the problem implies.
+template <class T>
+struct DecodeOperands {
+  hip::Argument<const T> q, k, v;
+  hip::Argument<T> o;
+  hip::Argument<const int32_t> n_kv_of;
+
+  DecodeOperands(const DecodeAttentionProblem& p, const DecodeAttentionArgs& args)
+      : q(hip::in("q", args.q.as<const T>("decode_attention: q"), static_cast<size_t>(p.q_elements()))),
+        k(hip::in("k", args.k.as<const T>("decode_attention: k"), static_cast<size_t>(p.kv_elements()))),
+        v(hip::in("v", args.v.as<const T>("decode_attention: v"), static_cast<size_t>(p.kv_elements()))),
+        o(hip::out("o", args.o.as<T>("decode_attention: o"), static_cast<size_t>(p.q_elements()))),
+        n_kv_of(hip::in("n_kv_of", args.n_kv_of, args.n_kv_of ? static_cast<size_t>(p.batch) : 0)) {}
+};
+
+}  // namespace greta

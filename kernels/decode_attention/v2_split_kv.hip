@@ -1,0 +1,108 @@
+// Decode attention v2: split-KV; one wave per (512-key split, query head), then a merge of the splits in order.
+//   O[b,h,:] = sum_{j < n_kv_b} softmax_j(scale * Q[b,h,:] . K[b,j,g,:]) V[b,j,g,:]
+// Shapes    Q, O [batch, n_heads, head_dim]; K, V [batch, kv_capacity, n_kv_heads, head_dim]; f16 or bf16;
+//           workspace [n] m, [n] l, [n, head_dim] o in f32, n = batch * n_heads * splits, splits = ceil(n_kv / 512)
+// Needs     head_dim 64 or 128; n_heads % n_kv_heads == 0; n_kv_b >= 1; rows aligned to 16 bytes
+// Numerics  "online_f32", the routines of prefill v2 on the same splits, merged in the same order
+//           (tile/online_attention.hpp): the same bits for the same query. A split's size is fixed, not their number
+// Placement split: grid (splits, heads / 4, batch), 4 waves on heads of one KV head where the group allows, whose K and
+//           V rows meet in L1; LDS 4 KiB at head_dim 128. merge: one thread per output element, splits ascending
+// From v1   keys in parallel over splits and lanes, scores computed once
+// Cost      a second launch; partial results through memory, (head_dim + 2) floats written and read per 512 keys and
+//           head: 1.6 % of the K and V bytes at group 4. Splits beyond a short sequence's end are idle workgroups
+#include "kernels/decode_attention/launch_decode.hpp"
+#include "kernels/tile/online_attention.hpp"
+
+namespace greta {
+
+static_assert(kOnlineTile == kAttentionTile && kOnlineSplit == kAttentionSplit);
+
+inline constexpr int kDecodeV2Waves = 4;
+inline constexpr int kDecodeV2MergeThreads = 256;
+
+/// The partial results of split s of row r (= sequence * n_heads + head): m[r * splits + s], and so on.
+template <class F>
+struct DecodePartials {
+  F* m;
+  F* l;
+  F* o;
+  __device__ DecodePartials(F* workspace, size_t rows, size_t splits)
+      : m(workspace), l(workspace + rows * splits), o(workspace + 2 * rows * splits) {}
+};
+
+template <class T, int kHeadDim, int kSlots, ExpMode kExp>
+__global__ void GRETA_LAUNCH_BOUNDS(kDecodeV2Waves* kLogicalWave / kSlots, 4)
+    decode_attention_v2_split_kernel(const T* q, const T* k, const T* v, const int32_t* n_kv_of, float* workspace,
+                                     AttentionShape shape) {
+  constexpr int kOwn = kOwnChannels<kHeadDim, kSlots>;
+  GRETA_LDS(float, lds, [kDecodeV2Waves][kOnlineLds<kHeadDim>]);
+  const int wave = hip::wave_id();
+  const int sequence = static_cast<int>(blockIdx.z);
+  const int slot = static_cast<int>(blockIdx.y) * kDecodeV2Waves + wave;
+  const int begin = static_cast<int>(blockIdx.x) * kOnlineSplit;
+  const int n_kv = decode_n_kv(shape, n_kv_of, sequence);
+  if (slot < shape.n_heads && begin < n_kv) {  // the same for the whole wave; nothing below goes beyond a wave
+    const int head = head_of_slot(shape, slot);
+    const size_t row = kv_row(shape, kHeadDim, sequence, kv_head_of(shape, head));
+    stage_query<kHeadDim, kSlots>(q + q_row(shape, kHeadDim, sequence, 0, head), lds[wave]);
+    const OnlineRow<T> keys = {k + row, v + row, kv_stride(shape, kHeadDim), n_kv, shape.scale_log2};
+    const OnlineState<kOwn> split = online_split<kHeadDim, kSlots, kExp>(keys, begin, lds[wave]);
+
+    const DecodePartials<float> partials(workspace, static_cast<size_t>(gridDim.z) * shape.n_heads, gridDim.x);
+    const size_t at = (static_cast<size_t>(sequence) * shape.n_heads + head) * gridDim.x + blockIdx.x;
+    if (hip::lane_id() == 0) partials.m[at] = split.m, partials.l[at] = split.l;
+    GRETA_UNROLL
+    for (int c = 0; c < kOwn; ++c) partials.o[at * kHeadDim + hip::lane_id() * kOwn + c] = split.o[c];
+  }
+}
+
+template <class T, int kHeadDim, ExpMode kExp>
+__global__ void GRETA_LAUNCH_BOUNDS(kDecodeV2MergeThreads, 8)
+    decode_attention_v2_merge_kernel(const float* workspace, const int32_t* n_kv_of, T* o, int rows, int splits,
+                                     AttentionShape shape) {
+  const int row =
+      static_cast<int>(blockIdx.x) * (kDecodeV2MergeThreads / kHeadDim) + static_cast<int>(threadIdx.x) / kHeadDim;
+  const int channel = static_cast<int>(threadIdx.x) % kHeadDim;
+  if (row >= rows) return;  // no collective follows
+  const int n_kv = decode_n_kv(shape, n_kv_of, row / shape.n_heads);
+  const DecodePartials<const float> partials(workspace, rows, splits);
+  const size_t first = static_cast<size_t>(row) * splits;
+  OnlineState<1> total = {partials.m[first], partials.l[first], {partials.o[first * kHeadDim + channel]}};
+  for (int s = 1; s * kOnlineSplit < n_kv; ++s) {
+    const size_t at = first + s;
+    merge_split<kExp>(total, OnlineState<1>{partials.m[at], partials.l[at], {partials.o[at * kHeadDim + channel]}});
+  }
+  o[static_cast<size_t>(row) * kHeadDim + channel] = hip::from_float<T>(total.o[0] / total.l);
+}
+
+void decode_attention_v2(hip::Stream& stream, const DecodeAttentionProblem& p, const DecodeAttentionArgs& args) {
+  const int64_t splits = (p.n_kv + kOnlineSplit - 1) / kOnlineSplit, rows = p.batch * p.n_heads;
+  const size_t partials = static_cast<size_t>(rows * splits * (p.head_dim + 2));
+  const AttentionShape shape = decode_shape(p, args);
+  with_exp_mode("decode_attention v2", args.exp, [&](auto exp) {
+    with_logical_slots([&](auto slots) {
+      with_attention_types(p.dtype, p.head_dim, [&](auto element, auto head_dim) {
+        using T = decltype(element);
+        constexpr int kHeadDim = decltype(head_dim)::value, kSlots = decltype(slots)::value;
+        constexpr ExpMode kExp = decltype(exp)::value;
+        const DecodeOperands<T> x(p, args);
+        const dim3 grid(static_cast<unsigned>(splits),
+                        static_cast<unsigned>((p.n_heads + kDecodeV2Waves - 1) / kDecodeV2Waves),
+                        static_cast<unsigned>(p.batch));
+        hip::launch(stream,
+                    {decode_name("v2_split", p, args), grid, dim3(kDecodeV2Waves * kLogicalWave / kSlots), 0, p.batch},
+                    &decode_attention_v2_split_kernel<T, kHeadDim, kSlots, kExp>, x.q, x.k, x.v, x.n_kv_of,
+                    hip::out("workspace", args.workspace, partials), shape);
+        constexpr int kRows = kDecodeV2MergeThreads / kHeadDim;
+        hip::launch(stream,
+                    {decode_name("v2_merge", p, args), dim3(static_cast<unsigned>((rows + kRows - 1) / kRows)),
+                     dim3(kDecodeV2MergeThreads), 0, p.batch},
+                    &decode_attention_v2_merge_kernel<T, kHeadDim, kExp>,
+                    hip::in("workspace", hip::DeviceView<const float>(args.workspace), partials), x.n_kv_of, x.o,
+                    static_cast<int>(rows), static_cast<int>(splits), shape);
+      });
+    });
+  });
+}
+
+}  // namespace greta
