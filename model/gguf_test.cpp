@@ -13,29 +13,15 @@
 
 #include "kernels/hip/error.hpp"
 #include "model/gguf_writer.hpp"
+#include "model/test_folder.hpp"
 
 namespace greta::model {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// A folder that goes away with the test.
-class Folder {
- public:
-  Folder() {
-    std::string pattern = (fs::temp_directory_path() / "greta_gguf_XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~Folder() { fs::remove_all(path_); }
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  size_t n_files() const { return static_cast<size_t>(std::distance(fs::directory_iterator(path_), {})); }
-
- private:
-  fs::path path_;
-};
-
 TEST(Gguf, ReadsWhatTheWriterWrote) {
-  const Folder folder;
+  const TestFolder folder;
   const std::string path = folder / "a.gguf";
   std::vector<float> floats(40);
   for (size_t i = 0; i < floats.size(); ++i) floats[i] = static_cast<float>(i) - 3.5f;
@@ -120,7 +106,7 @@ TEST(Gguf, ReadsTheSample) {
 }
 
 TEST(Gguf, RefusesWhatIsNoFile) {
-  const Folder folder;
+  const TestFolder folder;
   EXPECT_THROW(GgufFile::open(folder / "absent.gguf"), Error);
   EXPECT_THROW(GgufFile::open(folder / "."), Error);
   EXPECT_THROW(GgufFile::open("/dev/zero"), Error);
@@ -136,7 +122,7 @@ TEST(Gguf, RefusesWhatIsNoFile) {
 }
 
 TEST(GgufWriter, LeavesNothingBehindWhenAbandoned) {
-  const Folder folder;
+  const TestFolder folder;
   const std::string path = folder / "a.gguf";
   std::ofstream(path) << "what was there before";
   {
@@ -151,7 +137,7 @@ TEST(GgufWriter, LeavesNothingBehindWhenAbandoned) {
 
 TEST(GgufWriter, ReportsAFullDisk) {
   // A limit on the file size stands for a full disk: both the reservation and plain writes meet it.
-  const Folder folder;
+  const TestFolder folder;
   struct rlimit before;
   ASSERT_EQ(0, ::getrlimit(RLIMIT_FSIZE, &before));
   const auto old_handler = ::signal(SIGXFSZ, SIG_IGN);
@@ -185,7 +171,7 @@ TEST(GgufWriter, ReportsAFullDisk) {
 }
 
 TEST(GgufWriter, RefusesMisuse) {
-  const Folder folder;
+  const TestFolder folder;
   GgufWriter out(folder / "a.gguf");
   out.add("k", 1u);
   EXPECT_THROW(out.add("k", 2u), Error);
@@ -201,7 +187,7 @@ TEST(GgufWriter, RefusesMisuse) {
 }
 
 TEST(GgufWriter, HonoursAnotherAlignment) {
-  const Folder folder;
+  const TestFolder folder;
   const std::string path = folder / "a.gguf";
   GgufWriter out(path, 4096);
   out.add_tensor("a", DType::kF32, {1});

@@ -129,9 +129,9 @@ void GgufWriter::begin_data() {
   const uint64_t size = start.size() + header_.size() + infos_.size();
   const std::string padding(align_up(size, alignment_) - size, '\0');
   // Reserving the whole file now finds a full disk before minutes of work; not every file system can.
-  const auto total = static_cast<off_t>(size + padding.size() + data_bytes_);
-  if (::fallocate(fd_, 0, 0, total) != 0 && errno != EOPNOTSUPP && errno != ENOSYS)
-    fail(fmt::format("reserve {} bytes for", total));
+  n_bytes_ = size + padding.size() + data_bytes_;
+  if (::fallocate(fd_, 0, 0, static_cast<off_t>(n_bytes_)) != 0 && errno != EOPNOTSUPP && errno != ENOSYS)
+    fail(fmt::format("reserve {} bytes for", n_bytes_));
   for (const std::string_view part :
        {std::string_view(start), std::string_view(header_), std::string_view(infos_), std::string_view(padding)})
     emit(part.data(), part.size());

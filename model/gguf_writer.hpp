@@ -52,6 +52,8 @@ class GgufWriter {
   void write(const void* data, size_t n_bytes) { write({static_cast<const std::byte*>(data), n_bytes}); }
   /// All tensors must have been written in full.
   void finish();
+  /// Size of the file; final after begin_data.
+  uint64_t n_bytes() const { return n_bytes_; }
 
  private:
   struct Tensor {
@@ -75,6 +77,7 @@ class GgufWriter {
   std::set<std::string, std::less<>> keys_, names_;
   std::vector<Tensor> tensors_;
   uint64_t data_bytes_ = 0;  ///< of all declared tensors with padding
+  uint64_t n_bytes_ = 0;     ///< of the file
   bool in_data_ = false;
   size_t current_ = 0;        ///< tensor being written
   uint64_t written_ = 0;      ///< of its bytes

@@ -142,7 +142,7 @@ TEST(AttentionReference, RescaleByHand) {
 }
 
 TEST(AttentionReference, MergeRescalesByHand) {
-  // Split 0: 512 keys of score 0, value 1. Split 1: one key of score 9 (weight 512 of theirs), value 3: (512+1536)/1024.
+  // Split 0: 512 keys of score 0, value 1. Split 1: one key of score 9 (512 of theirs), value 3: (512+1536)/1024.
   std::vector<float> scores(513, 0.0f), values(513, 1.0f);
   scores[512] = 9, values[512] = 3;
   const Data d = scored(scores, values);

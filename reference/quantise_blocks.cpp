@@ -6,7 +6,8 @@
 //   Q4_K  each sub-block of 32 looks for the affine grid  s * q - m  (q in 0..15, s, m >= 0)  of least weighted squared
 //         error: several starting steps, each improved by alternating "round to the grid" and "least squares for s, m".
 //         The eight pairs share d and dmin, so they are rounded to 6-bit multiples; then each pair tries its
-//         neighbouring multiples, with the error measured on the numbers that are really stored.
+//         neighbouring multiples, with the error measured on the numbers that are really stored; then d and dmin are
+//         fitted once more to all 256 values.
 //   Q6_K  the same with a symmetric grid  s * q  (q in -32..31, s of either sign) of 16 values and signed 8-bit scales.
 // The weight of a value is 1 + |x| / rms(sub-block).
 #include <fmt/format.h>
@@ -187,36 +188,22 @@ BlockQ8_0 quantise_q8_0(const float* x, int64_t& n_clipped) {
   return block;
 }
 
-BlockQ4K quantise_q4k(const float* in, int64_t& n_clipped) {
-  float x[256], w[256];
-  const int exponent = normalise<256>(in, x);
-  const double unit = std::ldexp(1.0, exponent);
-  Affine fit[8];
-  float s_max = 0, m_max = 0;
-  for (int j = 0; j < 8; ++j) {
-    importance<32>(x + 32 * j, w + 32 * j);
-    fit[j] = fit_affine(x + 32 * j, w + 32 * j);
-    s_max = std::max(s_max, fit[j].s);
-    m_max = std::max(m_max, fit[j].m);
-  }
-  // The stored numbers decide from here on: d and dmin as F16 rounds them, seen at the block's own scale.
-  const half_t d = clipped_half(s_max / 63.0 * unit, n_clipped);
-  const half_t dmin = clipped_half(m_max / 63.0 * unit, n_clipped);
-  const auto step = static_cast<float>(half_to_float(d) / unit);
-  const auto min_step = static_cast<float>(half_to_float(dmin) / unit);
-  Q4KParts p = {};
-  for (int j = 0; j < 8; ++j) {
-    const float* xs = x + 32 * j;
-    const float* ws = w + 32 * j;
-    const int sc0 = step > 0 ? static_cast<int>(std::min(63.0f, std::nearbyintf(fit[j].s / step))) : 0;
-    const int m0 = min_step > 0 ? static_cast<int>(std::min(63.0f, std::nearbyintf(fit[j].m / min_step))) : 0;
+/// For given d and dmin (as seen at the block's own scale): the best multiples near `fit`, and the quants. Returns the
+/// weighted error.
+double choose_multiples(const float* x, const float* w, const Affine* fit, float step, float min_step, Q4KParts& p) {
+  const auto multiple = [](float v, float unit) {
+    return unit > 0 ? static_cast<int>(std::clamp(std::nearbyintf(v / unit), 0.0f, 63.0f)) : 0;
+  };
+  double total = 0;
+  for (int j = 0; j < 8; ++j, x += 32, w += 32) {
+    const int sc0 = multiple(fit[j].s, step), m0 = multiple(fit[j].m, min_step);
     double best_error = std::numeric_limits<double>::infinity();
     for (int sc = std::max(0, sc0 - 1); sc <= std::min(63, sc0 + 1); ++sc) {
       for (int m = std::max(0, m0 - 1); m <= std::min(63, m0 + 1); ++m) {
         const float s = step * static_cast<float>(sc), offset = min_step * static_cast<float>(m);
         float q[32];
-        round_to_grid<32>(xs, offset, s > 0 ? 1.0f / s : 0.0f, 0, 15, q);
-        const double error = weighted_error<32>(xs, ws, q, s, offset);
+        round_to_grid<32>(x, offset, s > 0 ? 1.0f / s : 0.0f, 0, 15, q);
+        const double error = weighted_error<32>(x, w, q, s, offset);
         if (error >= best_error) continue;
         best_error = error;
         p.scale[j] = sc;
@@ -224,10 +211,61 @@ BlockQ4K quantise_q4k(const float* in, int64_t& n_clipped) {
         for (int i = 0; i < 32; ++i) p.q[32 * j + i] = static_cast<int>(q[i]);
       }
     }
+    total += best_error;
   }
-  BlockQ4K block = pack(p);
-  block.d = d;
-  block.dmin = dmin;
+  return total;
+}
+
+/// Least squares for d and dmin of the whole block with everything else fixed; unchanged if that has no answer.
+void refit_units(const float* x, const float* w, const Q4KParts& p, float& step, float& min_step) {
+  double aa = 0, ab = 0, bb = 0, ax = 0, bx = 0;  // a = sc q, b = m:  x ~ d a - dmin b
+  for (int i = 0; i < 256; ++i) {
+    const double a = p.scale[i / 32] * p.q[i], b = p.min[i / 32], weight = w[i];
+    aa += weight * a * a;
+    ab += weight * a * b;
+    bb += weight * b * b;
+    ax += weight * a * x[i];
+    bx += weight * b * x[i];
+  }
+  const double det = aa * bb - ab * ab;
+  if (det <= 1e-9 * aa * bb) return;
+  const double d = (bb * ax - ab * bx) / det, dmin = (ab * ax - aa * bx) / det;
+  if (d <= 0 || dmin <= 0) return;
+  step = static_cast<float>(d);
+  min_step = static_cast<float>(dmin);
+}
+
+BlockQ4K quantise_q4k(const float* in, int64_t& n_clipped) {
+  float x[256], w[256];
+  const int exponent = normalise<256>(in, x);
+  const double unit = std::ldexp(1.0, exponent);
+  Affine fit[8];
+  float step = 0, min_step = 0;
+  for (int j = 0; j < 8; ++j) {
+    importance<32>(x + 32 * j, w + 32 * j);
+    fit[j] = fit_affine(x + 32 * j, w + 32 * j);
+    step = std::max(step, fit[j].s / 63.0f);
+    min_step = std::max(min_step, fit[j].m / 63.0f);
+  }
+  Q4KParts p = {}, best = {};
+  half_t best_d = {0}, best_dmin = {0};
+  double best_error = std::numeric_limits<double>::infinity();
+  for (int pass = 0; pass < 2; ++pass) {
+    // The stored numbers decide: d and dmin as F16 rounds them.
+    const half_t d = clipped_half(step * unit, n_clipped), dmin = clipped_half(min_step * unit, n_clipped);
+    step = static_cast<float>(half_to_float(d) / unit);
+    min_step = static_cast<float>(half_to_float(dmin) / unit);
+    const double error = choose_multiples(x, w, fit, step, min_step, p);
+    if (error >= best_error) break;
+    best_error = error;
+    best = p;
+    best_d = d;
+    best_dmin = dmin;
+    refit_units(x, w, p, step, min_step);
+  }
+  BlockQ4K block = pack(best);
+  block.d = best_d;
+  block.dmin = best_dmin;
   return block;
 }
 

@@ -57,6 +57,24 @@ std::vector<int> parse_layers(std::string_view list) {
   return layers;
 }
 
+void apply(const CommonFlags& flags) {
+  if (hip::platform_name() != "host" && (flags.wave || flags.matrix_model || flags.workers))
+    throw_invalid(
+        fmt::format("--wave, --matrix-model and --workers are for the host platform; this program is built for {}",
+                    hip::platform_name()));
+  hip::ExecConfig config = hip::exec_config();
+  config.workers = flags.workers;
+  if (flags.wave) config.wave = *flags.wave;
+  if (flags.matrix_model) config.matrix_model = *flags.matrix_model;
+  hip::set_exec_config(config);
+}
+
+results::Environment environment_here() {
+  const hip::DeviceInfo& device = hip::device_info();
+  return results::build_environment(
+      device.architecture.empty() ? device.name : fmt::format("{} ({})", device.name, device.architecture));
+}
+
 void add_common_flags(CLI::App& app, CommonFlags& flags) {
   const char* group = "Common flags (before or after the verb)";
   app.add_option("--json", flags.json, "append one JSON line to FILE when a case starts and one when it ends")
@@ -91,9 +109,8 @@ void add_common_flags(CLI::App& app, CommonFlags& flags) {
   app.add_option_function<std::string>(
          "--matrix-model",
          [&flags](const std::string& name) {
-           flags.matrix_model = name == "cdna3"    ? MatrixModel::kCdna3
-                                : name == "hopper" ? MatrixModel::kHopper
-                                                   : MatrixModel::kFmaf;
+           using Model = hip::ExecConfig::MatrixModel;
+           flags.matrix_model = name == "cdna3" ? Model::kCdna3 : name == "hopper" ? Model::kHopper : Model::kFmaf;
          },
          "bits of matrix tiles on host (default cdna3)")
       ->check(CLI::IsMember({"cdna3", "hopper", "fmaf"}))

@@ -68,6 +68,7 @@ int run_program(int argc, const char* const* argv) {
   app.set_version_flag("--version", results::build_line());
   app.footer(kExitCodes);
   app.fallthrough();
+  app.parse_complete_callback([&flags] { apply(flags); });  // before the verb's own callback
   try {
     add_common_flags(app, flags);
     for (const Register add : kVerbs) add(app, flags);

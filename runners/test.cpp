@@ -46,7 +46,7 @@ void register_test(CLI::App& app, CommonFlags& flags) {
   auto tier = std::make_shared<std::string>("quick");
   verb->add_option("--tier", *tier, "quick: minutes; full: for the night")->check(CLI::IsMember({"quick", "full"}));
   verb->callback([&flags, tier] {
-    results::Store store(flags.json, results::build_environment(""), flags.invocation);
+    results::Store store(flags.json, environment_here(), flags.invocation);
     flags.exit_code = run_steps(planned_steps(), store, stdout);
   });
 }

@@ -18,14 +18,15 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/hip/ladder.hpp"
+#include "kernels/hip/runtime.hpp"
+#include "results/record.hpp"
+
 namespace CLI {
 class App;
 }
 
 namespace greta::runners {
-
-enum class MatrixModel { kCdna3, kHopper, kFmaf };
-enum class ExpMode { kHardware, kPortable };
 
 /// Exit codes of the program. Errors carry their own (Error::exit_code()).
 enum ExitCode : int { kGreen = 0, kRed = 1, kUsage = 2, kPerformance = 3, kInfrastructure = 4, kUnfinished = 5 };
@@ -37,10 +38,10 @@ struct CommonFlags {
   std::optional<int> wave;                   ///< --wave 32|64 (host only)
   std::map<std::string, std::string> rungs;  ///< --rung OPERATOR=NAME, repeatable
   std::optional<ExpMode> exp;                ///< --exp hw|portable
-  std::optional<MatrixModel> matrix_model;   ///< --matrix-model cdna3|hopper|fmaf (host only)
-  uint64_t seed = 1;                         ///< --seed N
-  bool seed_given = false;                   ///< so that a verb with its own default can tell
-  std::vector<int> layers;                   ///< --layers LIST, e.g. 0,3,5-7: ascending, no duplicates; empty: all
+  std::optional<hip::ExecConfig::MatrixModel> matrix_model;  ///< --matrix-model cdna3|hopper|fmaf (host only)
+  uint64_t seed = 1;                                         ///< --seed N
+  bool seed_given = false;                                   ///< so that a verb with its own default can tell
+  std::vector<int> layers;  ///< --layers LIST, e.g. 0,3,5-7: ascending, no duplicates; empty: all
 
   int exit_code = kGreen;               ///< written by the verb's callback
   std::vector<std::string> invocation;  ///< the program's arguments, for records and repeat lines
@@ -48,6 +49,13 @@ struct CommonFlags {
 
 /// Adds the common flags to the program.
 void add_common_flags(CLI::App& app, CommonFlags& flags);
+
+/// Makes the runtime run kernels as the flags say; the program does so before any verb. Throws kInvalidArgument for a
+/// flag that only the host platform has.
+void apply(const CommonFlags& flags);
+
+/// Platform, device, toolchain and commit, for records. Throws kNoDevice when there is no device of the platform.
+results::Environment environment_here();
 
 /// One line a verb, in the order of --help.
 void register_test(CLI::App& app, CommonFlags& flags);

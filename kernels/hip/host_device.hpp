@@ -13,7 +13,9 @@
 // GRETA_UNROLL before a loop of constant trip count whose body indexes a register array: on the GPUs an index that is
 // not a constant would put the array into memory. A host compiler needs no word. GRETA_UNROLL_BY(n): n iterations.
 #if defined(__HIP__) || defined(__CUDACC__)
-#  define GRETA_PRAGMA(words) _Pragma(#  words)
+// clang-format off
+#  define GRETA_PRAGMA(words) _Pragma(#words)
+// clang-format on
 #  define GRETA_UNROLL GRETA_PRAGMA(unroll)
 #  define GRETA_UNROLL_BY(n) GRETA_PRAGMA(unroll n)
 #else
