@@ -1,3 +1,4 @@
+include_guard(GLOBAL)   # by the top folder: every folder that links kernels needs the platform's language
 # How .hip files are compiled on each platform: greta_hip_sources(files...) marks them in the calling folder (LANGUAGE is
 # a source property of a folder), greta_hip_platform is the interface library with what they link and include.
 #
@@ -40,16 +41,23 @@ elseif(GRETA_PLATFORM STREQUAL "rocm")
 elseif(GRETA_PLATFORM STREQUAL "cuda")
 
   enable_language(CUDA)
-  set(CMAKE_CUDA_STANDARD 20)
-  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
-  set(CMAKE_CUDA_EXTENSIONS OFF)
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)   # CMake 3.25 does not know that nvcc has C++20
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+  endif()
   find_package(CUDAToolkit REQUIRED)
   target_link_libraries(greta_hip_platform INTERFACE CUDA::cudart_static)
   target_include_directories(greta_hip_platform SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
   target_compile_definitions(greta_hip_platform INTERFACE GRETA_CUDA=1)
-  target_compile_options(greta_flags INTERFACE
-    $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false -ftz=false -prec-div=true -prec-sqrt=true -Werror=all-warnings
-      "SHELL:-Xcompiler -Wall,-Wextra,-Werror,-march=x86-64-v3,-ffp-contract=off,-fno-math-errno">)
+  set(nvcc_options -fmad=false -ftz=false -prec-div=true -prec-sqrt=true)
+  # restrict: g++ 12 warns of string concatenation inside libstdc++ (GCC bug 105651), here without regard to system headers.
+  set(nvcc_host_options -Wall,-Wextra,-Wno-restrict,-march=x86-64-v3,-ffp-contract=off,-fno-math-errno)
+  if(GRETA_WERROR)
+    list(APPEND nvcc_options -Werror=all-warnings)
+    string(APPEND nvcc_host_options ,-Werror)
+  endif()
+  list(APPEND nvcc_options -Xcompiler=${nvcc_host_options})
+  target_compile_options(greta_flags INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:${nvcc_options}>")
   set(GRETA_HIP_LANGUAGE CUDA)
   set(GRETA_HIP_OPTIONS "")
 
