@@ -18,7 +18,7 @@
 #define GRETA_LAUNCH_BOUNDS(max_threads, min_waves_per_simd) \
   __launch_bounds__(max_threads, greta::hip::detail::blocks_per_sm(max_threads, min_waves_per_simd))
 
-#define GRETA_LDS(T, name, extents) __shared__ T name extents
+#define GRETA_LDS(T, name, ...) __shared__ T name __VA_ARGS__
 #define GRETA_DYNAMIC_LDS(T, name)                                   \
   extern __shared__ __align__(16) unsigned char greta_dynamic_lds[]; \
   T* const name = reinterpret_cast<T*>(greta_dynamic_lds)
@@ -57,11 +57,13 @@ __device__ inline float wave_sum(float v) {
   return v;
 }
 __device__ inline int wave_sum(int v) { return __reduce_add_sync(detail::kFullWave, v); }
+__device__ inline unsigned wave_sum(unsigned v) { return __reduce_add_sync(detail::kFullWave, v); }
 __device__ inline float wave_max(float v) {
   for (int distance = 1; distance < 32; distance *= 2) v = fmaxf(v, wave_shfl_xor(v, distance));
   return v;
 }
 __device__ inline int wave_max(int v) { return __reduce_max_sync(detail::kFullWave, v); }
+__device__ inline unsigned wave_max(unsigned v) { return __reduce_max_sync(detail::kFullWave, v); }
 __device__ inline bool wave_any(bool v) { return __any_sync(detail::kFullWave, v); }
 __device__ inline bool wave_all(bool v) { return __all_sync(detail::kFullWave, v); }
 

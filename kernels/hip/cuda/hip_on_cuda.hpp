@@ -14,13 +14,20 @@ inline constexpr hipError_t hipErrorInvalidValue = cudaErrorInvalidValue;
 inline constexpr hipError_t hipErrorInvalidConfiguration = cudaErrorInvalidConfiguration;
 inline constexpr hipError_t hipErrorOutOfMemory = cudaErrorMemoryAllocation;
 inline constexpr hipError_t hipErrorNoDevice = cudaErrorNoDevice;
-inline constexpr hipError_t hipErrorInsufficientDriver = cudaErrorInsufficientDriver;
+inline constexpr hipError_t hipErrorECCNotCorrectable = cudaErrorECCUncorrectable;
 inline constexpr hipError_t hipErrorNotReady = cudaErrorNotReady;
+inline constexpr hipError_t hipErrorInvalidHandle = cudaErrorInvalidResourceHandle;
+inline constexpr hipError_t hipErrorInvalidDeviceFunction = cudaErrorInvalidDeviceFunction;
+inline constexpr hipError_t hipErrorNoBinaryForGpu = cudaErrorNoKernelImageForDevice;
+inline constexpr hipError_t hipErrorLaunchOutOfResources = cudaErrorLaunchOutOfResources;
 
+using hipMemcpyKind = cudaMemcpyKind;
 inline constexpr cudaMemcpyKind hipMemcpyHostToDevice = cudaMemcpyHostToDevice;
 inline constexpr cudaMemcpyKind hipMemcpyDeviceToHost = cudaMemcpyDeviceToHost;
 inline constexpr cudaMemcpyKind hipMemcpyDeviceToDevice = cudaMemcpyDeviceToDevice;
 inline constexpr unsigned hipStreamNonBlocking = cudaStreamNonBlocking;
+inline constexpr cudaFuncAttribute hipFuncAttributeMaxDynamicSharedMemorySize =
+    cudaFuncAttributeMaxDynamicSharedMemorySize;
 
 inline const char* hipGetErrorName(hipError_t e) { return cudaGetErrorName(e); }
 inline const char* hipGetErrorString(hipError_t e) { return cudaGetErrorString(e); }
@@ -60,4 +67,7 @@ inline hipError_t hipEventElapsedTime(float* ms, hipEvent_t start, hipEvent_t en
 inline hipError_t hipLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** arguments, size_t lds,
                                   hipStream_t stream) {
   return cudaLaunchKernel(kernel, grid, block, arguments, lds, stream);
+}
+inline hipError_t hipFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
+  return cudaFuncSetAttribute(kernel, attribute, value);
 }

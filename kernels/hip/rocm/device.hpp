@@ -16,7 +16,7 @@
 #define GRETA_LAUNCH_BOUNDS(max_threads, min_waves_per_simd) \
   __attribute__((amdgpu_flat_work_group_size(1, max_threads), amdgpu_waves_per_eu(min_waves_per_simd)))
 
-#define GRETA_LDS(T, name, extents) __shared__ T name extents
+#define GRETA_LDS(T, name, ...) __shared__ T name __VA_ARGS__
 #define GRETA_DYNAMIC_LDS(T, name)                                                  \
   extern __shared__ __attribute__((aligned(16))) unsigned char greta_dynamic_lds[]; \
   T* const name = reinterpret_cast<T*>(greta_dynamic_lds)
@@ -85,11 +85,15 @@ __device__ inline float wave_sum(float v) {
 __device__ inline int wave_sum(int v) {
   return detail::wave_butterfly(v, [](int a, int b) { return a + b; });
 }
+__device__ inline unsigned wave_sum(unsigned v) { return static_cast<unsigned>(wave_sum(static_cast<int>(v))); }
 __device__ inline float wave_max(float v) {
   return detail::wave_butterfly(v, [](float a, float b) { return fmaxf(a, b); });
 }
 __device__ inline int wave_max(int v) {
   return detail::wave_butterfly(v, [](int a, int b) { return a > b ? a : b; });
+}
+__device__ inline unsigned wave_max(unsigned v) {
+  return detail::wave_butterfly(v, [](unsigned a, unsigned b) { return a > b ? a : b; });
 }
 /// Over the lanes that are active: the whole wave, by the rule that collectives are not called under divergence.
 __device__ inline bool wave_any(bool v) { return __builtin_amdgcn_ballot_w64(v) != 0; }
