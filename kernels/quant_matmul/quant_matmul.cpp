@@ -1,0 +1,58 @@
+#include "kernels/quant_matmul/quant_matmul.hpp"
+
+#include "kernels/tile/run_rung.hpp"
+
+namespace greta {
+
+void gemv_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
+void gemm_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
+void gemv_float_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
+void gemm_float_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
+
+namespace {
+
+/// Above this many rows of X a weight tile is shared by enough tokens to be worth unpacking into LDS.
+constexpr int64_t kGemvRows = 8;
+
+std::string only(const QuantMatmulProblem& p, DType weights) {
+  return p.weights == weights
+             ? std::string()
+             : "weights must be " + std::string(dtype_name(weights)) + ", got " + std::string(dtype_name(p.weights));
+}
+std::string q4_k(const QuantMatmulProblem& p) { return only(p, DType::kQ4K); }
+std::string q6_k(const QuantMatmulProblem& p) { return only(p, DType::kQ6K); }
+std::string q8_0(const QuantMatmulProblem& p) { return only(p, DType::kQ8_0); }
+std::string floats(const QuantMatmulProblem& p) {
+  return !p.quantised() ? std::string() : "weights must be f16, bf16 or f32, got " + std::string(dtype_name(p.weights));
+}
+
+constexpr const char* kGemv = "eight lanes a superblock, integer partial sums through LDS";
+constexpr const char* kGemm = "weight tile unpacked to bytes in LDS, shared by 16 to 64 tokens";
+constexpr QuantMatmulRung kLadder[] = {
+    {"gemv_q4_k_v1", gemv_v1, q4_k, "q4_k_i8", kGemv},
+    {"gemm_q4_k_v1", gemm_v1, q4_k, "q4_k_i8", kGemm},
+    {"gemv_q6_k_v1", gemv_v1, q6_k, "q6_k_i8", kGemv},
+    {"gemm_q6_k_v1", gemm_v1, q6_k, "q6_k_i8", kGemm},
+    {"gemv_q8_0_v1", gemv_v1, q8_0, "q8_0_i8", kGemv},
+    {"gemm_q8_0_v1", gemm_v1, q8_0, "q8_0_i8", kGemm},
+    {"gemv_float_v1", gemv_float_v1, floats, "f32_lanes64", "a thread a logical lane (or two), tree through LDS"},
+    {"gemm_float_v1", gemm_float_v1, floats, "f32_lanes64", "4 weight rows x 4 tokens in registers"},
+};
+
+}  // namespace
+
+std::span<const QuantMatmulRung> quant_matmul_ladder() { return kLadder; }
+
+const QuantMatmulRung& quant_matmul_default_rung(const QuantMatmulProblem& problem) {
+  const bool gemm = problem.m > kGemvRows;
+  for (const QuantMatmulRung& rung : kLadder)
+    if (rung.accepts(problem).empty() && std::string_view(rung.name).starts_with(gemm ? "gemm" : "gemv")) return rung;
+  throw_invalid("quant_matmul: no rung for weights " + std::string(dtype_name(problem.weights)));
+}
+
+void quant_matmul(hip::Stream& stream, const QuantMatmulRung& rung, const QuantMatmulProblem& problem,
+                  const QuantMatmulArgs& args) {
+  run_rung("quant_matmul", stream, rung, problem, args);
+}
+
+}  // namespace greta

@@ -1,0 +1,221 @@
+#include "kernels/quant_matmul/quant_matmul.hpp"
+
+#include <limits>
+
+#include "kernels/quant_matmul/plain_matmul.hpp"
+
+namespace greta {
+namespace {
+using namespace testing_support;
+
+constexpr DType kAllWeights[] = {DType::kQ4K, DType::kQ6K, DType::kQ8_0, DType::kF16, DType::kBF16, DType::kF32};
+
+/// Weights and X of a problem, here and on the device.
+struct Case {
+  QuantMatmulProblem p;
+  std::vector<uint8_t> weights;
+  std::vector<float> x;
+};
+Case make_case(QuantMatmulProblem p, uint64_t seed = 1) {
+  return {p, random_weights(p.weights, static_cast<size_t>(p.weight_elements()), seed),
+          rounded(p.x, random_values(static_cast<size_t>(p.m * p.n_in), seed + 7))};
+}
+
+std::vector<float> run(const Case& c, const QuantMatmulRung& rung, size_t x_offset = 0) {
+  const QuantMatmulProblem& p = c.p;
+  hip::Stream stream;
+  hip::DeviceTensor weights("weights", p.weights, static_cast<size_t>(p.weight_elements()));
+  weights.upload_bytes(stream, c.weights.data(), c.weights.size());
+  std::vector<float> shifted(x_offset, 0.0f);
+  shifted.insert(shifted.end(), c.x.begin(), c.x.end());
+  const hip::DeviceTensor x = tensor_of(stream, "x", p.x, shifted);
+  const hip::AnyView view = x.view().slice(x_offset, c.x.size());
+  hip::DeviceTensor y("y", p.y, static_cast<size_t>(p.m * p.n_out));
+  if (p.quantised()) {
+    const hip::DeviceTensor blocks("blocks", p.activation_blocks(),
+                                   static_cast<size_t>(p.m * p.activation_blocks_per_row()));
+    quantize_activations(stream, p, view, blocks.view());
+    quant_matmul(stream, rung, p, {weights.view(), blocks.view(), y.view()});
+  } else {
+    quant_matmul(stream, rung, p, {weights.view(), view, y.view()});
+  }
+  return floats_of(stream, y);
+}
+
+std::vector<const QuantMatmulRung*> rungs_of(DType weights) {
+  std::vector<const QuantMatmulRung*> rungs;
+  for (const QuantMatmulRung& rung : quant_matmul_ladder())
+    if (rung.accepts({.weights = weights}).empty()) rungs.push_back(&rung);
+  return rungs;
+}
+
+TEST(QuantMatmul, EveryRungHasTheBitsOfPlainLoops) {
+  struct Row {
+    int64_t m, n_out, n_in;
+  };
+  // name                 m  n_out n_in    why this row exists
+  constexpr Row kRows[] = {{1, 1, 256},    // smallest
+                           {1, 67, 512},   // two superblocks, ragged rows
+                           {2, 9, 768},    // three: spans 2 and 1
+                           {3, 65, 2304},  // nine: a full span and one more
+                           {8, 130, 256},  // widest gemv, many row rounds
+                           {9, 63, 1280},  // second round of tokens, ragged tile of the gemm
+                           {17, 5, 256},  {33, 70, 512}, {66, 3, 256}};  // the gemm's other tile heights
+  for (const DType weights : kAllWeights)
+    for (const Row& row : kRows) {
+      const Case c = make_case({.m = row.m, .n_out = row.n_out, .n_in = row.n_in, .weights = weights});
+      const auto want = plain_matmul(c.p, c.weights, c.x);
+      for (const QuantMatmulRung* rung : rungs_of(weights))
+        EXPECT_EQ(difference(want, run(c, *rung)), "") << rung->name << " " << to_line(c.p);
+    }
+}
+
+TEST(QuantMatmul, RowsThatEndInsideASuperblockOrLane) {
+  for (const int64_t n_in : {32, 96, 224, 288, 544})
+    for (const int64_t m : {1, 5, 20}) {
+      const Case c = make_case({.m = m, .n_out = 11, .n_in = n_in, .weights = DType::kQ8_0});
+      const auto want = plain_matmul(c.p, c.weights, c.x);
+      for (const QuantMatmulRung* rung : rungs_of(DType::kQ8_0))
+        EXPECT_EQ(difference(want, run(c, *rung)), "") << rung->name << " " << to_line(c.p);
+    }
+  for (const DType weights : {DType::kF16, DType::kF32})
+    for (const int64_t n_in : {1, 7, 8, 40, 255, 257, 264, 1000})
+      for (const int64_t m : {1, 6}) {
+        const Case c = make_case({.m = m, .n_out = 7, .n_in = n_in, .weights = weights});
+        const auto want = plain_matmul(c.p, c.weights, c.x);
+        for (const QuantMatmulRung* rung : rungs_of(weights))
+          EXPECT_EQ(difference(want, run(c, *rung)), "") << rung->name << " " << to_line(c.p);
+      }
+}
+
+TEST(QuantMatmul, EveryTypeOfXAndY) {
+  for (const DType weights : kAllWeights)
+    for (const DType x : {DType::kF16, DType::kBF16, DType::kF32})
+      for (const DType y : {DType::kF16, DType::kBF16, DType::kF32}) {
+        const Case c = make_case({.m = 3, .n_out = 6, .n_in = 256, .weights = weights, .x = x, .y = y});
+        const auto want = plain_matmul(c.p, c.weights, c.x);
+        for (const QuantMatmulRung* rung : rungs_of(weights)) {
+          EXPECT_EQ(difference(want, run(c, *rung)), "") << rung->name << " " << to_line(c.p);
+          EXPECT_EQ(difference(want, run(c, *rung, 1)), "") << rung->name << " unaligned x " << to_line(c.p);
+        }
+      }
+}
+
+TEST(QuantMatmul, OneRowAndManyRowsGiveTheSameBitsUnderEverySchedule) {
+  for (const DType weights : kAllWeights) {
+    const Case all = make_case({.m = 9, .n_out = 20, .n_in = 512, .weights = weights});
+    const auto want = plain_matmul(all.p, all.weights, all.x);
+    for_every_schedule([&](const std::string& label) {
+      for (int64_t m = 1; m <= 9; ++m) {
+        Case c = all;
+        c.p.m = m, c.x.resize(static_cast<size_t>(m * c.p.n_in));
+        for (const QuantMatmulRung* rung : rungs_of(weights))
+          EXPECT_EQ(difference({want.begin(), want.begin() + m * c.p.n_out}, run(c, *rung)), "")
+              << rung->name << " m=" << m << " " << dtype_name(weights) << " " << label;
+      }
+    });
+  }
+}
+
+TEST(QuantMatmul, NanAndInfinityShowInTheirRowOnly) {
+  for (const DType weights : kAllWeights)
+    for (const float bad : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
+      Case c = make_case({.m = 3, .n_out = 5, .n_in = 512, .weights = weights, .x = DType::kF32});
+      c.x[512 + 300] = bad;
+      for (const QuantMatmulRung* rung : rungs_of(weights)) {
+        const auto y = run(c, *rung);
+        for (size_t i = 0; i < y.size(); ++i)
+          EXPECT_EQ(std::isfinite(y[i]), i / 5 != 1) << rung->name << " " << dtype_name(weights) << " " << i;
+      }
+    }
+}
+
+TEST(QuantizeActivations, BlocksOfTheDefinition) {
+  hip::Stream stream;
+  for (const DType x_type : {DType::kF16, DType::kBF16, DType::kF32})
+    for (const DType weights : {DType::kQ4K, DType::kQ8_0}) {
+      const QuantMatmulProblem p{.m = 5, .n_in = 1280, .weights = weights, .x = x_type};
+      auto x = rounded(x_type, random_values(static_cast<size_t>(p.m * p.n_in), 3));
+      std::fill(x.begin() + 256, x.begin() + 512, 0.0f);  // an empty block
+      if (x_type != DType::kF16)                          // amax so small that 127 / amax overflows
+        for (int i = 512; i < 768; ++i) x[i] = 1e-38f;
+      for (int i = 768; i < 1024; ++i) x[i] = static_cast<float>(i - 768 - 127) / 2;  // ties of rint: amax 64
+      const auto xs = tensor_of(stream, "x", x_type, x);
+      const int block = weights == DType::kQ4K ? 256 : 32;
+      const auto n_blocks = x.size() / static_cast<size_t>(block);
+      const PlainActivations want = plain_quantise(x.data(), static_cast<int64_t>(x.size()), block);
+      hip::DeviceTensor out("blocks", p.activation_blocks(), n_blocks);
+      quantize_activations(stream, p, xs.view(), out.view());
+      std::vector<uint8_t> bytes(out.bytes());
+      out.download_bytes(stream, bytes.data(), bytes.size());
+      for (size_t b = 0; b < n_blocks; ++b) {
+        const uint8_t* at = bytes.data() + b * static_cast<size_t>(dtype_block_bytes(p.activation_blocks()));
+        float d;
+        std::memcpy(&d, at, 4);
+        ASSERT_EQ(value_bits(d), value_bits(want.d[b])) << b;
+        const uint8_t* qs = at + (block == 256 ? 36 : 4);
+        int sums[16] = {};
+        for (int i = 0; i < block; ++i) {
+          const int q = static_cast<int8_t>(qs[i]);
+          ASSERT_EQ(q, want.q[b * static_cast<size_t>(block) + static_cast<size_t>(i)]) << b << " " << i;
+          sums[i / 16] += q;
+        }
+        for (int g = 0; block == 256 && g < 16; ++g) {
+          int16_t sum;
+          std::memcpy(&sum, at + 4 + 2 * g, 2);
+          ASSERT_EQ(sum, sums[g]) << b << " " << g;
+        }
+      }
+    }
+}
+
+TEST(QuantMatmul, HandWorkedQ8_0) {
+  // One block: d = 2, q = 1, 2, 3, 0 ...; x = 127, -127, 0, ...: amax 127, so dx = 1 and q = x. 2 * (127 - 254) = -254.
+  Case c{{.m = 1, .n_out = 1, .n_in = 32, .weights = DType::kQ8_0, .x = DType::kF32, .y = DType::kF32}, {}, {}};
+  c.weights.assign(34, 0), c.x.assign(32, 0.0f);
+  c.weights[1] = 0x40, c.weights[2] = 1, c.weights[3] = 2, c.weights[4] = 3;
+  c.x[0] = 127.0f, c.x[1] = -127.0f;
+  for (const QuantMatmulRung* rung : rungs_of(DType::kQ8_0)) EXPECT_EQ(run(c, *rung).front(), -254.0f) << rung->name;
+}
+
+TEST(QuantMatmul, DefaultRungGoesByRowsAndType) {
+  EXPECT_STREQ(quant_matmul_default_rung({.m = 1, .weights = DType::kQ4K}).name, "gemv_q4_k_v1");
+  EXPECT_STREQ(quant_matmul_default_rung({.m = 8, .weights = DType::kQ6K}).name, "gemv_q6_k_v1");
+  EXPECT_STREQ(quant_matmul_default_rung({.m = 9, .weights = DType::kQ8_0}).name, "gemm_q8_0_v1");
+  EXPECT_STREQ(quant_matmul_default_rung({.m = 9, .weights = DType::kF16}).name, "gemm_float_v1");
+  // One arithmetic id a weights type, and never one for two.
+  for (const DType weights : kAllWeights)
+    for (const QuantMatmulRung* rung : rungs_of(weights))
+      EXPECT_STREQ(rung->arithmetic, rungs_of(weights).front()->arithmetic);
+}
+
+TEST(QuantMatmul, CostsLinesAndRefusals) {
+  const QuantMatmulProblem p{.m = 2, .n_out = 3, .n_in = 512, .weights = DType::kQ4K, .x = DType::kF32};
+  EXPECT_EQ(p.flops(), 2 * 2 * 3 * 512);
+  EXPECT_EQ(p.bytes(), 3 * 2 * 144 + 2 * 512 * 4 + 2 * 3 * 2);  // blocks, X, Y
+  EXPECT_EQ(to_line(from_line<QuantMatmulProblem>(to_line(p))), to_line(p));
+  expect_refused([] { validate(QuantMatmulProblem{.n_in = 4100}); }, {"n_in", "multiple of 256", "q4_k", "4100"});
+  expect_refused([] { validate(QuantMatmulProblem{.n_in = 48, .weights = DType::kQ8_0}); }, {"multiple of 32"});
+  expect_refused([] { validate(QuantMatmulProblem{.m = 0}); }, {"m", "at least 1"});
+  expect_refused([] { validate(QuantMatmulProblem{.y = DType::kI8}); }, {"y", "i8"});
+  hip::Stream stream;
+  hip::DeviceTensor w("w", DType::kQ4K, 6), x("x", DType::kQ8Act256, 4), y("y", DType::kF16, 6);
+  const auto& rung = find_rung<QuantMatmulRung>("quant_matmul", quant_matmul_ladder(), "gemv_q4_k_v1");
+  const auto& other = find_rung<QuantMatmulRung>("quant_matmul", quant_matmul_ladder(), "gemm_q6_k_v1");
+  expect_refused(
+      [&] {
+        quant_matmul(stream, other, p, {w.view(), x.view(), y.view()});
+      },
+      {"gemm_q6_k_v1", "weights must be q6_k, got q4_k", "n_out=3"});
+  expect_refused([&] { quant_matmul(stream, rung, p, {w.view(), y.view(), y.view()}); }, {"x", "q8_act256", "f16"});
+  expect_refused(
+      [&] {
+        quant_matmul(stream, rung, p, {w.view().slice(0, 5), x.view(), y.view()});
+      },
+      {"gemv_v1<q4_k,2>", "'weights'", "5", "6"});
+  expect_refused([&] { quantize_activations(stream, {.weights = DType::kF16}, y.view(), x.view()); },
+                 {"quantize_activations", "f16"});
+}
+
+}  // namespace
+}  // namespace greta

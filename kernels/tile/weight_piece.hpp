@@ -1,0 +1,153 @@
+// Quantised weights in pieces: an eighth of a superblock (32 values as two runs of 16), which is what one lane loads with
+// 16-byte accesses and turns into signed bytes. The same code unpacks for matrix products and for the embedding gather.
+//
+//   superblock   256 values: one Q4_K or Q6_K block, eight Q8_0 blocks
+//   piece 0..7   runs "lo" and "hi": values lo_at(piece) .. +15 and hi_at(piece) .. +15 of the superblock
+//                Q4_K  16 bytes of qs: low nibbles and high nibbles, 32 values apart
+//                Q6_K  16 bytes of ql with 16 of qh: low and high nibbles, 64 values apart
+//                Q8_0  one block: its halves
+//   stored q     as in the block: 0..15 (Q4_K), 0..63 (Q6_K, 32 more than meant: kZero), -128..127 (Q8_0)
+// Layouts: quant_blocks.hpp. Q4_K blocks must lie on 16 bytes (weights start on 16, blocks have 144); the others on 2.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/tile/pack.hpp"
+#include "kernels/tile/quant_blocks.hpp"
+
+namespace greta {
+
+inline constexpr int kPieces = 8;  ///< of a superblock
+
+/// What one lane holds of the weights. Fields that a type does not have are left out of its loads and read as said.
+struct WeightPiece {
+  Words4 lo, hi;           ///< 16 bytes each, stored q
+  int scale_lo, scale_hi;  ///< integer scale of the run; 1 for Q8_0
+  int min_lo, min_hi;      ///< integer minimum of the run; 0 but for Q4_K
+  float d;                 ///< of the superblock; of the piece's own block for Q8_0
+  float dmin;              ///< of the superblock; 0 but for Q4_K
+};
+
+namespace piece_detail {
+
+/// 4 bytes from an address that is a multiple of 2.
+__device__ __forceinline__ uint32_t load4_at2(const void* from) {
+#if defined(__CUDACC__)
+  const auto* halves = static_cast<const uint16_t*>(from);
+  return halves[0] | static_cast<uint32_t>(halves[1]) << 16;
+#else
+  uint32_t word;
+  __builtin_memcpy(&word, __builtin_assume_aligned(from, 2), sizeof word);
+  return word;
+#endif
+}
+__device__ __forceinline__ float half_at(uint32_t word, int shift) {
+  return hip::to_float(half_t{static_cast<uint16_t>(word >> shift)});
+}
+__device__ __forceinline__ int signed_byte(uint32_t word, int shift) {
+  return static_cast<int>(word << (24 - shift)) >> 24;
+}
+
+}  // namespace piece_detail
+
+template <class Block>
+struct PieceOf;
+
+template <>
+struct PieceOf<BlockQ4K> {
+  using Activation = BlockQ8Act256;
+  static constexpr int kBlocks = 1;  ///< in a superblock
+  static constexpr int kAlign = 16;
+  static constexpr int kZero = 0;
+  static constexpr bool kMins = true;
+  static constexpr int kScaleRun = 32;  ///< values that share an integer scale
+  __device__ static constexpr int lo_at(int piece) { return 64 * (piece / 2) + 16 * (piece % 2); }
+  __device__ static constexpr int hi_at(int piece) { return lo_at(piece) + 32; }
+
+  __device__ static __forceinline__ WeightPiece load(const BlockQ4K* block, int piece) {
+    const Words4 header = load16<16>(block);  // d, dmin, scales[12]
+    const Words4 qs = load16<16>(block->qs + 16 * piece);
+    WeightPiece p;
+    for (int i = 0; i < 4; ++i) {
+      p.lo.v[i] = qs.v[i] & 0x0f0f0f0fu;
+      p.hi.v[i] = (qs.v[i] >> 4) & 0x0f0f0f0fu;
+    }
+    // The run's sub-blocks are j = 2 * pair and j + 1. Both scales are neighbouring bytes, and j < 4 for both or neither.
+    const int pair = piece / 2, shift = 16 * (pair % 2);
+    const uint32_t first = header.v[1] >> shift, second = header.v[2] >> shift, third = header.v[3] >> shift;
+    const bool high = pair >= 2;
+    const uint32_t scales = high ? (third & 0x0f0fu) | ((first >> 2) & 0x3030u) : first & 0x3f3fu;
+    const uint32_t mins = high ? ((third >> 4) & 0x0f0fu) | ((second >> 2) & 0x3030u) : second & 0x3f3fu;
+    p.scale_lo = static_cast<int>(scales & 0xffu), p.scale_hi = static_cast<int>((scales >> 8) & 0xffu);
+    p.min_lo = static_cast<int>(mins & 0xffu), p.min_hi = static_cast<int>((mins >> 8) & 0xffu);
+    p.d = piece_detail::half_at(header.v[0], 0), p.dmin = piece_detail::half_at(header.v[0], 16);
+    return p;
+  }
+};
+
+template <>
+struct PieceOf<BlockQ6K> {
+  using Activation = BlockQ8Act256;
+  static constexpr int kBlocks = 1;
+  static constexpr int kAlign = 2;
+  static constexpr int kZero = 32;
+  static constexpr bool kMins = false;
+  static constexpr int kScaleRun = 16;
+  __device__ static constexpr int lo_at(int piece) { return 128 * (piece / 4) + 16 * (piece % 4); }
+  __device__ static constexpr int hi_at(int piece) { return lo_at(piece) + 64; }
+
+  __device__ static __forceinline__ WeightPiece load(const BlockQ6K* block, int piece) {
+    const int half = piece / 4, quarter = piece % 4;  // of 128 values; of its 64 bytes of ql
+    const Words4 ql = load16<2>(block->ql + 16 * piece);
+    const Words4 qh = load16<2>(block->qh + 32 * half + 16 * (quarter % 2));
+    const auto* scales = reinterpret_cast<const uint8_t*>(block->scales) + 8 * half;
+    const uint32_t scales_lo = piece_detail::load4_at2(scales), scales_hi = piece_detail::load4_at2(scales + 4);
+    const uint32_t d = piece_detail::load4_at2(reinterpret_cast<const uint8_t*>(&block->d) - 2);
+    const int shift = 2 * (quarter / 2);
+    WeightPiece p;
+    for (int i = 0; i < 4; ++i) {
+      p.lo.v[i] = (ql.v[i] & 0x0f0f0f0fu) | ((qh.v[i] >> shift) & 0x03030303u) << 4;
+      p.hi.v[i] = ((ql.v[i] >> 4) & 0x0f0f0f0fu) | ((qh.v[i] >> (shift + 4)) & 0x03030303u) << 4;
+    }
+    p.scale_lo = piece_detail::signed_byte(scales_lo, 8 * quarter);
+    p.scale_hi = piece_detail::signed_byte(scales_hi, 8 * quarter);
+    p.min_lo = p.min_hi = 0;
+    p.d = piece_detail::half_at(d, 16), p.dmin = 0.0f;
+    return p;
+  }
+};
+
+template <>
+struct PieceOf<BlockQ8_0> {
+  using Activation = BlockQ8Act32;
+  static constexpr int kBlocks = 8;
+  static constexpr int kAlign = 2;
+  static constexpr int kZero = 0;
+  static constexpr bool kMins = false;
+  static constexpr int kScaleRun = 32;
+  __device__ static constexpr int lo_at(int piece) { return 32 * piece; }
+  __device__ static constexpr int hi_at(int piece) { return 32 * piece + 16; }
+
+  /// `block` is the first of the superblock.
+  __device__ static __forceinline__ WeightPiece load(const BlockQ8_0* block, int piece) {
+    block += piece;
+    WeightPiece p;
+    p.lo = load16<2>(block->qs), p.hi = load16<2>(block->qs + 16);
+    p.scale_lo = p.scale_hi = 1;
+    p.min_lo = p.min_hi = 0;
+    p.d = piece_detail::half_at(piece_detail::load4_at2(block), 0), p.dmin = 0.0f;
+    return p;
+  }
+};
+
+/// Byte i (0..15) of a run, as stored.
+__device__ __forceinline__ int run_byte(const Words4& run, int i) {
+  return piece_detail::signed_byte(run.v[i / 4], 8 * (i % 4));
+}
+
+/// The four bytes of a word less 32 each, for bytes 0..63 (Q6_K's zero).
+__device__ __forceinline__ uint32_t bytes_minus_32(uint32_t bytes) {
+  return ((bytes | 0x80808080u) - 0x20202020u) ^ 0x80808080u;
+}
+
+}  // namespace greta
