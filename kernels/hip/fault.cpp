@@ -28,6 +28,14 @@ void reset_sticky_fault_for_tests() {
   state().text.reset();
 }
 
+bool has_race_checker() {
+#if defined(GRETA_RACES)
+  return true;
+#else
+  return false;
+#endif
+}
+
 namespace neutral {
 
 bool faulted() {

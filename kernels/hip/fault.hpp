@@ -14,4 +14,7 @@ std::optional<std::string> sticky_fault();
 /// that plant faults.
 void reset_sticky_fault_for_tests();
 
+/// Whether this build has the host platform's shadow memory (preset host-races).
+bool has_race_checker();
+
 }  // namespace greta::hip

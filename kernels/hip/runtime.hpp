@@ -19,6 +19,7 @@
 
 #include "kernels/hip/dtype.hpp"
 #include "kernels/hip/error.hpp"
+#include "kernels/hip/matrix_model.hpp"
 
 namespace greta::hip {
 
@@ -45,13 +46,13 @@ std::string_view platform_name();
 /// How the host platform runs kernels. On GPUs only `checked` and `poison` have an effect.
 struct ExecConfig {
   enum class Order { kForward, kReverse, kRandom };
-  enum class MatrixModel { kCdna3, kHopper, kFmaf };
+  using MatrixModel = greta::MatrixModel;
   enum class Poison { kNan, kLargeFinite };
-  int wave = 64;                  ///< 64 (as MI300X) or 32 (as H200)
-  int workers = 0;                ///< threads that run workgroups; 0: one per core
-  Order order = Order::kForward;  ///< order of workgroups, and of threads between barriers
-  uint64_t order_seed = 0;        ///< for kRandom
-  MatrixModel matrix_model = MatrixModel::kCdna3;
+  int wave = 64;                                   ///< 64 (as MI300X) or 32 (as H200)
+  int workers = 0;                                 ///< threads that run workgroups; 0: one per core
+  Order order = Order::kForward;                   ///< order of workgroups, and of threads between barriers
+  uint64_t order_seed = 0;                         ///< for kRandom
+  MatrixModel matrix_model = MatrixModel::kCdna3;  ///< the machine whose bits matrix tiles have
   Poison poison =
       Poison::kNan;     ///< what fresh buffers and LDS hold: NaN with a payload per buffer, or large finite values
   bool checked = true;  ///< verify the guard zones of a launch's buffers (and LDS arrays) after it

@@ -1,5 +1,6 @@
 // Matrix tiles as wave collectives: the fragments of all lanes are gathered into the tile, multiplied, and handed back.
 #include "kernels/hip/host/executor.hpp"
+#include "kernels/hip/matrix_model.hpp"
 
 namespace greta::hip::host {
 namespace {
@@ -14,23 +15,21 @@ struct Operands {
 
 template <class T>
 void perform_tile(void* const* operands, int lanes) {
-  float a[kTile][kTile], b[kTile][kTile];
+  uint16_t a[kTile * kTile] = {}, b[kTile * kTile] = {};
+  float c[kTile * kTile] = {};
   const int n = tile_elements(lanes);
   for (int lane = 0; lane < lanes; ++lane) {
     const auto& mine = *static_cast<Operands<T>*>(operands[lane]);
     for (int i = 0; i < n; ++i) {
-      a[tile_a_row(lanes, lane, i)][tile_a_k(lanes, lane, i)] = to_float(mine.a[i]);
-      b[tile_b_k(lanes, lane, i)][tile_b_col(lanes, lane, i)] = to_float(mine.b[i]);
+      a[tile_a_row(lanes, lane, i) * kTile + tile_a_k(lanes, lane, i)] = mine.a[i].bits;
+      b[tile_b_k(lanes, lane, i) * kTile + tile_b_col(lanes, lane, i)] = mine.b[i].bits;
+      c[tile_c_row(lanes, lane, i) * kTile + tile_c_col(lanes, lane, i)] = mine.c[i];
     }
   }
+  matrix_multiply(t_worker->config().matrix_model, dtype_of<T>::value, kTile, kTile, kTile, a, b, c, c);
   for (int lane = 0; lane < lanes; ++lane) {
     const auto& mine = *static_cast<Operands<T>*>(operands[lane]);
-    for (int i = 0; i < n; ++i) {
-      float sum = mine.c[i];
-      const int row = tile_c_row(lanes, lane, i), col = tile_c_col(lanes, lane, i);
-      for (int k = 0; k < kTile; ++k) sum = fmaf(a[row][k], b[k][col], sum);
-      mine.d[i] = sum;
-    }
+    for (int i = 0; i < n; ++i) mine.d[i] = c[tile_c_row(lanes, lane, i) * kTile + tile_c_col(lanes, lane, i)];
   }
 }
 

@@ -42,17 +42,17 @@ std::string place_of(const Worker& worker, uintptr_t address) {
   return text;
 }
 
-std::string signal_text(const Worker& worker, const Trouble& t) {
+std::string signal_text(const Worker& worker, const Trouble& t, const std::string& where) {
   const std::string line = source_line(t.instruction);
-  if (t.signal == SIGFPE) return concat("integer division by zero or overflow at ", line);
-  if (t.signal == SIGILL) return concat("trap at ", line);
+  if (t.signal == SIGFPE) return concat("integer division by zero or overflow in ", where, " at ", line);
+  if (t.signal == SIGILL) return concat("trap in ", where, " at ", line);
   if (worker.fiber_with_guard_at(t.address))
-    return concat("stack overflow at ", line, ": a thread has ", kStackBytes / 1024,
+    return concat("stack overflow in ", where, " at ", line, ": a thread has ", kStackBytes / 1024,
                   " KiB; large local arrays belong into LDS");
-  if (t.address == 0 && t.signal == SIGSEGV)  // also what a non-canonical address reports
-    return concat("illegal access at ", line, ": null or wild pointer");
-  return concat("illegal ", t.write ? "write" : "read", " at ", hex(t.address), ": ", place_of(worker, t.address),
-                "; at ", line);
+  if (t.address == 0)  // also what an address that is none at all reports
+    return concat("illegal access in ", where, " at ", line, ": null or wild pointer");
+  return concat("illegal ", t.write ? "write" : "read", " at ", hex(t.address), " in ", where, ": ",
+                place_of(worker, t.address), "; at ", line);
 }
 
 }  // namespace
@@ -69,10 +69,14 @@ std::string describe_trouble(const Worker& worker, const Trouble& trouble, const
   std::string where = concat("kernel ", job.shape->kernel, " block ", text_of(at));
   if (trouble.of_thread && trouble.kind != Trouble::Kind::kDivergence)
     where += concat(" thread ", text_of(t_state.thread));
-  std::string what = trouble.message;
-  if (trouble.kind == Trouble::Kind::kDivergence) what = divergence_text(worker);
-  if (trouble.kind == Trouble::Kind::kSignal) what = signal_text(worker, trouble);
-  return concat(where, ": ", what, "; launched at ", neutral::short_location(job.shape->where));
+  std::string what;
+  if (trouble.kind == Trouble::Kind::kSignal)
+    what = signal_text(worker, trouble, where);
+  else if (trouble.kind == Trouble::Kind::kDivergence)
+    what = concat("barrier divergence in ", where, ": ", divergence_text(worker));
+  else
+    what = concat(where, ": ", trouble.message);
+  return concat(what, "; launched at ", neutral::short_location(job.shape->where));
 }
 
 std::string divergence_text(const Worker& worker) {
@@ -107,7 +111,7 @@ std::string divergence_text(const Worker& worker) {
     parts.emplace_back(first->linear, concat(threads(left), left == 1 ? " has" : " have",
                                              " left the kernel (first: thread ", text_of(first->index), ")"));
   std::sort(parts.begin(), parts.end());
-  std::string text = "barrier divergence: ";
+  std::string text;
   for (size_t i = 0; i < parts.size(); ++i) text += (i ? ", " : "") + parts[i].second;
   return text + "; every thread of the workgroup (or wave) must arrive at one place";
 }
