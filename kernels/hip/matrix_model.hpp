@@ -3,8 +3,8 @@
 //
 //   d[i][j] = c[i][j] + sum over k of a[i][k] * b[k][j]
 //
-// An element depends only on its row of A, its column of B and its C. Products are exact everywhere; the models differ in
-// how many terms are added at once, and in what is cut off when terms are brought to one exponent:
+// An element depends only on its row of A, its column of B and its C. Products are exact everywhere; the models differ
+// in how many terms are added at once, and in what is cut off when terms are brought to one exponent:
 //
 //   kCdna3   gfx942 v_mfma_f32_{16x16x16,32x32x8}_{f16,bf16}. k in blocks of 8, an f32 between blocks. In a block:
 //            E = largest product exponent (a zero operand counts with exponent -126); products cut to 24 fraction bits
@@ -14,13 +14,14 @@
 //            C; all of them cut to 25 fraction bits below 2^E, toward zero; summed exactly; rounded toward zero.
 //   kFmaf    no machine: an f32 fma chain over ascending k.
 //
-// Subnormals count fully on input and output. A product's exponent is the sum of its operands' (subnormals: the smallest
-// normal one), so the product lies in [0, 4) times that power of two. The sign of a result that is exactly zero is not
-// modelled (+0 here). Not finite: kCdna3 gives NaN or infinity where the sum in double does, and infinity for a bf16
-// product of 2^128 or more; kHopper gives NaN 0x7fffffff.
+// Subnormals count fully on input and output. A product's exponent is the sum of its operands' (subnormals: the
+// smallest normal one), so the product lies in [0, 4) times that power of two. The sign of a result that is exactly
+// zero is not modelled (+0 here). Not finite: kCdna3 gives NaN or infinity where the sum in double does, and infinity
+// for a bf16 product of 2^128 or more; kHopper gives NaN 0x7fffffff.
 //
 // Sources: Xie et al., "MMA-Sim" (arXiv 2511.10909), for both; Khattak and Mikaitis (arXiv 2512.07004) for Hopper.
-// Checked: kHopper against mma.sync on an H200, 6.38 million finite results, no difference. kCdna3 against no device yet.
+// Checked: kHopper against mma.sync on an H200, 6.38 million finite results, no difference. kCdna3 against no device
+// yet.
 #pragma once
 
 #include <cstdint>

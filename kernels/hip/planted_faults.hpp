@@ -1,5 +1,5 @@
-// Faults planted on purpose, each with what its report must name: the proof that fault finding finds. `greta verify` and
-// the tests run them; a checker that stays silent on one is broken.
+// Faults planted on purpose, each with what its report must name: the proof that fault finding finds. `greta verify`
+// and the tests run them; a checker that stays silent on one is broken.
 #pragma once
 
 #include <span>
@@ -11,7 +11,8 @@
 namespace greta::hip {
 
 struct PlantedFault {
-  /// Where the fault is found: before or after the launch on every platform; by the host executor; by its shadow memory.
+  /// Where the fault is found: before or after the launch on every platform; by the host executor; by its shadow
+  /// memory.
   enum class FoundBy { kAnyPlatform, kHost, kHostRaces };
 
   const char* name;   ///< "write_past_end"
