@@ -20,6 +20,7 @@ using Register = void (*)(CLI::App&, CommonFlags&);
 // One line a verb, in the order of --help.
 constexpr Register kVerbs[] = {
     register_test,
+    register_verify,
 };
 
 constexpr const char* kExitCodes =

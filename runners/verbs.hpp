@@ -59,6 +59,7 @@ results::Environment environment_here();
 
 /// One line a verb, in the order of --help.
 void register_test(CLI::App& app, CommonFlags& flags);
+void register_verify(CLI::App& app, CommonFlags& flags);
 
 /// "0,3,5-7" -> {0,3,5,6,7}. Throws kInvalidArgument for anything else.
 std::vector<int> parse_layers(std::string_view list);

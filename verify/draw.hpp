@@ -1,0 +1,48 @@
+// Drawing inputs: the same seed gives the same bytes on every platform.
+#pragma once
+
+#include "reference/random.hpp"
+#include "verify/operator.hpp"
+
+namespace greta::verify {
+
+/// Normal values of that sigma, rounded to the tensor's type.
+inline Tensor normal(Tensor shape, float sigma, uint64_t seed) {
+  reference::Random random(seed);
+  for (int64_t i = 0; i < shape.count(); ++i) shape.set(i, sigma * random.normal());
+  return shape;
+}
+
+/// Whole numbers in [low, high].
+inline Tensor whole(Tensor shape, int low, int high, uint64_t seed) {
+  reference::Random random(seed);
+  for (int64_t i = 0; i < shape.count(); ++i)
+    shape.set(i, static_cast<float>(low + static_cast<int>(random.below(static_cast<uint64_t>(high - low + 1)))));
+  return shape;
+}
+
+/// A tensor of the shape with these values, rounded to its type.
+inline Tensor filled(Tensor shape, std::span<const float> values) {
+  shape.set_floats(values);
+  return shape;
+}
+
+/// The rows [row, row + rows) of the outermost dimension.
+inline Tensor rows_of(const Tensor& from, int64_t row, int64_t rows) {
+  Tensor out(from.name, from.dtype, from.dims);
+  const size_t stride = out.bytes.size() / static_cast<size_t>(from.dims[0].size);
+  out.dims[0].size = rows;
+  const auto begin = from.bytes.begin() + row * static_cast<int64_t>(stride);
+  out.bytes.assign(begin, begin + rows * static_cast<int64_t>(stride));
+  return out;
+}
+
+/// The tensor with every row of the outermost dimension but `keep` made NaN.
+inline Tensor nan_around(Tensor tensor, int64_t keep) {
+  const int64_t stride = tensor.count() / tensor.dims[0].size;
+  for (int64_t i = 0; i < tensor.count(); ++i)
+    if (i / stride != keep) tensor.set(i, std::nanf(""));
+  return tensor;
+}
+
+}  // namespace greta::verify

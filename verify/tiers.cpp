@@ -1,0 +1,297 @@
+#include "verify/tiers.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "kernels/hip/error.hpp"
+#include "kernels/hip/fault.hpp"
+#include "kernels/hip/runtime.hpp"
+#include "reference/random.hpp"
+#include "verify/exec_knobs.hpp"
+
+namespace greta::verify {
+namespace {
+
+using results::Verdict;
+
+CheckResult make(Verdict verdict, std::string reason, std::string detail = {}) {
+  CheckResult r;
+  r.outcome.verdict = verdict;
+  r.outcome.reason = std::move(reason);
+  r.detail = std::move(detail);
+  return r;
+}
+CheckResult skip(std::string reason) { return make(Verdict::kSkip, std::move(reason)); }
+CheckResult green() { return make(Verdict::kPass, {}); }
+
+/// The worse of two results stays; measured values are the first's.
+void join(CheckResult& into, CheckResult&& next) {
+  const auto worse = [](Verdict v) { return v == Verdict::kPass ? 0 : (v == Verdict::kSkip ? 1 : 2); };
+  into.detail += next.detail;
+  if (worse(next.outcome.verdict) > worse(into.outcome.verdict)) into.outcome = std::move(next.outcome);
+}
+
+results::Json histogram(const Comparison& c) {
+  results::Json out = results::Json::object();
+  for (int b = 0; b < kUlpBuckets; ++b)
+    if (c.ulps[static_cast<size_t>(b)]) out[ulp_bucket_name(b)] = c.ulps[static_cast<size_t>(b)];
+  return out;
+}
+
+CheckResult from_bits(const Comparison& c) {
+  CheckResult r = make(c.outcome.verdict, c.outcome.reason, c.detail);
+  r.measured["elements"] = c.elements;
+  r.measured["outside"] = c.outside;
+  if (c.outside) r.measured["ulp_histogram"] = histogram(c);
+  return r;
+}
+
+/// All outputs of a launch against wanted tensors.
+CheckResult compare_all(const std::vector<Output>& got, const std::vector<Tensor>& want) {
+  if (got.size() != want.size() || got.empty())
+    throw_invalid(fmt::format("verify: {} outputs, {} answers", got.size(), want.size()));
+  CheckResult all = from_bits(compare_bits(got[0].got, want[0], got[0].around));
+  for (size_t i = 1; i < got.size(); ++i) join(all, from_bits(compare_bits(got[i].got, want[i], got[i].around)));
+  return all;
+}
+
+/// Two launches that must agree in every bit; `what` tells them apart in the report.
+CheckResult compare_launches(const std::vector<Output>& first, const std::vector<Output>& second,
+                             const std::string& what) {
+  std::vector<Tensor> want;
+  for (const Output& o : first) want.push_back(o.got);
+  // Poison may differ between the launches where nothing is written; each launch answers for that in E1 and B.
+  std::vector<Output> judged = second;
+  for (Output& o : judged)
+    for (int64_t i = 0; i < o.got.count(); ++i)
+      if (!o.around.written.empty() && !o.around.written[static_cast<size_t>(i)]) {
+        const auto size = static_cast<size_t>(o.got.element_bytes());
+        std::memcpy(o.around.before.bytes.data() + static_cast<size_t>(i) * size,
+                    o.got.bytes.data() + static_cast<size_t>(i) * size, size);
+      }
+  CheckResult r = compare_all(judged, want);
+  // Constant data is judged by the exact tiers; here the launches are compared with one another.
+  if (r.outcome.verdict == Verdict::kMistrusted) r.outcome = {Verdict::kPass, {}};
+  if (r.outcome.verdict != Verdict::kPass) {
+    r.outcome.reason = what + ": " + r.outcome.reason;
+    r.detail = "  " + what + " (want: the launch as configured)\n" + r.detail;
+  }
+  return r;
+}
+
+results::Json launches_of(const hip::LaunchLog& log) {
+  results::Json out = results::Json::array();
+  for (const hip::LaunchLog::Row& row : log.rows())
+    out.push_back({{"kernel", row.kernel},
+                   {"grid", {row.grid[0], row.grid[1], row.grid[2]}},
+                   {"block", {row.block[0], row.block[1], row.block[2]}},
+                   {"rows", row.rows},
+                   {"count", row.count}});
+  return out;
+}
+
+Ceilings ceilings_for(DType type, int64_t elements) {
+  const double u = reference::unit_roundoff(type);
+  const double nmse = u * u + 1e-10;
+  const bool narrow = type != DType::kF32;
+  return {.nmse = nmse,
+          .worst_row_nmse = 4 * nmse,
+          .p99_ulp = narrow ? 1.0 : std::numeric_limits<double>::infinity(),
+          .one_minus_cos = nmse,
+          .bias = narrow && elements >= 1024 ? 0.05 + 6 / std::sqrt(static_cast<double>(elements)) : 0};
+}
+
+}  // namespace
+
+uint64_t data_seed(const std::string& problem, uint64_t seed) {
+  uint64_t hash = 0xcbf29ce484222325ull;  // FNV-1a
+  for (const char c : problem) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
+  return reference::substream(seed, hash);
+}
+
+bool tier_wanted(std::string_view wanted, std::string_view tier) {
+  if (wanted.empty()) return true;
+  while (true) {
+    const std::string_view item = wanted.substr(0, wanted.find(','));
+    if (item == tier || item == tier.substr(0, tier.find(':'))) return true;
+    if (item.size() == wanted.size()) return false;
+    wanted.remove_prefix(item.size() + 1);
+  }
+}
+
+CaseRunner::CaseRunner(const Operator& op, const std::string& rung, const std::string& problem, uint64_t seed,
+                       ExpMode exp)
+    : op_(op), rung_(op.rung(rung)), problem_(op.normalise(problem)), seed_(data_seed(problem_, seed)), exp_(exp) {}
+
+std::vector<std::string> CaseRunner::tiers(bool invariance) const {
+  std::vector<std::string> out = {"E0", "E1", "B", "S"};
+  if (!invariance) return out;
+  for (const char* knob : {"repeat", "poison", "order", "wave", "workers"}) out.push_back(fmt::format("I:{}", knob));
+  for (const std::string& name : op_.relation_names(problem_)) out.push_back("I:" + name);
+  return out;
+}
+
+CheckResult CaseRunner::check(const std::string& tier) {
+  launched_ = results::Json::array();
+  CheckResult r;
+  try {
+    r = dispatch(tier);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kDeviceFault && error.kind() != ErrorKind::kInvalidArgument) throw;
+    const bool fault = error.kind() == ErrorKind::kDeviceFault;
+    r = make(Verdict::kFail, fault ? "the device faulted" : "the launch was refused",
+             fmt::format("  {}\n", error.what()));
+    // The host executor is whole again after a fault: it costs this check, not those that follow.
+    if (fault && hip::platform_name() == "host") hip::reset_sticky_fault_for_tests();
+  }
+  if (r.outcome.verdict == Verdict::kPass && launched_.empty())
+    r.outcome = {Verdict::kVacuous, "no kernel was launched"};
+  r.config = {{"kernels", launched_}, {"exec", exec_as_json()}};
+  return r;
+}
+
+CheckResult CaseRunner::dispatch(const std::string& tier) {
+  if (const std::string reason = op_.refuses(rung_.name, problem_); !reason.empty()) return skip(reason);
+  if (tier == "E0") return exact_integers();
+  if (tier == "E1") return exact_twin();
+  if (tier == "B") return bounded();
+  if (tier == "S") return statistical();
+  if (tier.rfind("I:", 0) == 0) {
+    const std::string which = tier.substr(2);
+    if (is_exec_knob(which)) return invariance(which);
+    for (const std::string& name : op_.relation_names(problem_))
+      if (name == which) return related(which);
+  }
+  throw_invalid(
+      fmt::format("{}: no tier '{}' for {}; tiers: {}", op_.name(), tier, problem_, fmt::join(tiers(true), ", ")));
+}
+
+const Data& CaseRunner::random() {
+  if (!random_) random_ = op_.draw(problem_, Inputs::kRandom, seed_);
+  return *random_;
+}
+
+std::vector<Output> CaseRunner::launch(const Data& data, ExpMode exp) {
+  const hip::LaunchLog log;
+  std::vector<Output> out = op_.run(rung_.name, problem_, data, {.exp = exp});
+  for (auto& row : launches_of(log)) launched_.push_back(std::move(row));
+  return out;
+}
+
+const std::vector<Output>& CaseRunner::outputs(ExpMode exp) {
+  auto& kept = exp == ExpMode::kPortable ? portable_ : hardware_;
+  auto& kept_launches = exp == ExpMode::kPortable ? portable_launched_ : hardware_launched_;
+  if (!kept) {
+    kept = launch(random(), exp);
+    kept_launches = launched_;
+  } else if (launched_.empty()) {
+    launched_ = kept_launches;
+  }
+  return *kept;
+}
+
+CheckResult CaseRunner::exact_integers() {
+  const Data data = op_.draw(problem_, Inputs::kInteger, seed_);
+  if (!data.no_exact.empty()) return skip(data.no_exact);
+  return compare_all(launch(data, exp_), data.exact);
+}
+
+CheckResult CaseRunner::exact_twin() {
+  const std::vector<Output>& got = outputs(ExpMode::kPortable);
+  return compare_all(got, op_.twin(problem_, rung_.arithmetic, random()));
+}
+
+CheckResult CaseRunner::bounded() {
+  const std::vector<Output>& got = outputs(exp_);
+  const auto oracle = op_.oracle(problem_, rung_.arithmetic, exp_, random());
+  CheckResult all = green();
+  double worst = 0;
+  int64_t elements = 0, outside = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    const Comparison c = compare_bound(got[i].got, oracle.at(i), got[i].around, op_.rounds(problem_));
+    worst = std::max(worst, c.worst_ratio), elements += c.elements, outside += c.outside;
+    join(all, make(c.outcome.verdict, c.outcome.reason, c.detail));
+  }
+  all.measured["elements"] = elements;
+  all.measured["outside"] = outside;
+  all.measured["worst_ratio"] = worst;
+  return all;
+}
+
+CheckResult CaseRunner::statistical() {
+  if (const std::string reason = op_.no_statistics(problem_); !reason.empty()) return skip(reason);
+  const std::vector<Output>& got = outputs(exp_);
+  const auto oracle = op_.oracle(problem_, rung_.arithmetic, exp_, random());
+  CheckResult all = green();
+  for (size_t i = 0; i < got.size(); ++i) {
+    const Statistics s = statistics(got[i].got, oracle.at(i), got[i].around.written);
+    if (const std::string text = exceeded(s, ceilings_for(got[i].got.dtype, s.elements)); !text.empty())
+      join(all, make(Verdict::kFail, fmt::format("{}: {}", got[i].got.name, text),
+                     fmt::format("  {}: {}\n", got[i].got.name, text)));
+    if (i > 0) continue;
+    all.measured["elements"] = s.elements;
+    all.measured["nmse"] = s.nmse;
+    all.measured["worst_row_nmse"] = s.worst_row_nmse;
+    all.measured["p99_ulp"] = s.p99_ulp;
+    all.measured["max_ulp"] = s.max_ulp;
+    all.measured["one_minus_cos"] = s.one_minus_cos;
+    all.measured["bias"] = s.bias;
+    all.measured["bias_to_zero"] = s.bias_to_zero;
+  }
+  return all;
+}
+
+CheckResult CaseRunner::invariance(const std::string& which) {
+  const std::vector<ExecKnob> settings = exec_knobs(which, seed_);
+  if (settings.empty()) return skip(fmt::format("{} has no such setting", hip::platform_name()));
+  const std::vector<Output>& first = outputs(exp_);
+  CheckResult all = green();
+  results::Json names = results::Json::array();
+  for (const ExecKnob& knob : settings) {
+    const ScopedExecConfig scope(knob.config);
+    CheckResult r = compare_launches(first, launch(random(), exp_), knob.name);
+    if (all.measured.empty()) all.measured = r.measured;
+    names.push_back(knob.name);
+    join(all, std::move(r));
+  }
+  all.measured["settings"] = names;
+  return all;
+}
+
+CheckResult CaseRunner::related(const std::string& which) {
+  const std::vector<Output>& first = outputs(exp_);
+  const Relation relation = op_.relation(which, problem_, rung_.arithmetic, random(), seed_);
+  CheckResult all = green();
+  int64_t elements = 0;
+  for (const Relation::Step& step : relation.steps) {
+    const Operator& other = step.other ? *step.other : op_;
+    const bool same_rung = !step.other && op_.refuses(rung_.name, step.problem).empty();
+    const std::string rung = same_rung ? rung_.name : other.rung_for(rung_.arithmetic, step.problem).name;
+    const hip::LaunchLog log;
+    const std::vector<Output> second = other.run(rung, step.problem, step.data, {.exp = exp_});
+    for (auto& row : launches_of(log)) launched_.push_back(std::move(row));
+    for (const Relation::Piece& piece : step.pieces) {
+      // Wanted: the other computation, put in the place of the first one's elements, so that reports name those.
+      const Tensor& got = first.at(piece.output).got;
+      Tensor want = got;
+      Surroundings around{got, false, std::vector<uint8_t>(static_cast<size_t>(got.count()), 0)};
+      const auto size = static_cast<size_t>(got.element_bytes());
+      std::memcpy(want.bytes.data() + static_cast<size_t>(piece.here) * size,
+                  second.at(piece.output).got.bytes.data() + static_cast<size_t>(piece.there) * size,
+                  static_cast<size_t>(piece.count) * size);
+      std::fill_n(around.written.begin() + piece.here, piece.count, uint8_t{1});
+      const Comparison c = compare_bits(got, want, around);
+      elements += c.elements;
+      if (c.outcome.verdict == Verdict::kFail)
+        join(all, make(Verdict::kFail, fmt::format("{}: {}", which, c.outcome.reason),
+                       fmt::format("  {} (want: {}/{} {})\n{}", which, other.name(), rung, step.problem, c.detail)));
+    }
+  }
+  all.measured["elements"] = elements;
+  all.measured["launches"] = relation.steps.size();
+  if (elements == 0) all.outcome = {Verdict::kVacuous, which + " compared nothing"};
+  return all;
+}
+
+}  // namespace greta::verify
