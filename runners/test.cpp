@@ -2,7 +2,12 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
+
+#include "kernels/hip/error.hpp"
 
 #include "runners/test_steps.hpp"
 #include "runners/verbs.hpp"
@@ -24,20 +29,76 @@ constexpr Room kRooms[] = {
     {"verify_test", 600}, {"bench_test", 600}, {"model_test", 600},
 };
 
-std::vector<Step> planned_steps() {
-  const fs::path bin = fs::path(program_path()).parent_path();
-  std::vector<Step> steps;
-  const auto google_test = [&](const std::string& name, const std::string& binary, const std::string& filter,
-                               double limit) {
-    std::vector<std::string> argv = {(bin / binary).string()};
-    if (!filter.empty()) argv.push_back("--gtest_filter=" + filter);
-    steps.push_back({.name = name, .argv = argv, .limit_s = limit, .judge = judge_google_test, .skip_reason = {}});
-  };
-  google_test("lints", "runners_test", kLintFilter, 300);
-  google_test("launcher, program, test runner", "runners_test", fmt::format("-{}", kLintFilter), 300);
-  for (const Room& room : kRooms) google_test(room.binary, room.binary, "", room.limit_s);
-  return steps;
+/// A folder for the children's records, gone with the run.
+class ScratchFolder {
+ public:
+  ScratchFolder() {
+    std::string pattern = (fs::temp_directory_path() / "greta_test_XXXXXX").string();
+    if (!::mkdtemp(pattern.data()))
+      throw Error(ErrorKind::kIo,
+                  fmt::format("no folder like {} for the steps' records: {}", pattern, std::strerror(errno)));
+    path_ = pattern;
+  }
+  ~ScratchFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  std::string file(const std::string& name) const { return (path_ / name).string(); }
+
+ private:
+  fs::path path_;
+};
+
+/// Common flags that steer kernels, for the verbs that run them.
+std::vector<std::string> handed_on(const CommonFlags& flags) {
+  std::vector<std::string> words;
+  for (size_t i = 0; i < flags.invocation.size(); ++i) {
+    const std::string& word = flags.invocation[i];
+    for (const std::string name : {"--workers", "--wave", "--exp", "--matrix-model", "--seed", "--rung"}) {
+      if (word == name && i + 1 < flags.invocation.size()) words.insert(words.end(), {word, flags.invocation[i + 1]});
+      if (word.rfind(name + "=", 0) == 0) words.push_back(word);
+    }
+  }
+  return words;
 }
+
+class Plan {
+ public:
+  Plan(const CommonFlags& flags, bool full, const ScratchFolder& scratch)
+      : bin_(fs::path(program_path()).parent_path()), words_(handed_on(flags)), full_(full), scratch_(scratch) {}
+
+  std::vector<Step> steps() {
+    google_test("lints", "runners_test", kLintFilter, 300);
+    google_test("launcher, program, test runner", "runners_test", fmt::format("-{}", kLintFilter), 300);
+    for (const Room& room : kRooms) google_test(room.binary, room.binary, "", room.limit_s);
+    green("verify", {"verify", "--tier", full_ ? "full" : "quick"}, full_ ? 7200 : 900);
+    return std::move(steps_);
+  }
+
+ private:
+  void google_test(const std::string& name, const std::string& binary, const std::string& filter, double limit) {
+    std::vector<std::string> argv = {(bin_ / binary).string()};
+    if (!filter.empty()) argv.push_back("--gtest_filter=" + filter);
+    steps_.push_back({.name = name, .argv = argv, .limit_s = limit, .judge = judge_google_test, .skip_reason = {}});
+  }
+  /// A verb that must end green, and whose cases count as checks.
+  void green(const std::string& name, std::vector<std::string> arguments, double limit) {
+    const std::string records = scratch_.file(fmt::format("{}.jsonl", steps_.size()));
+    arguments.insert(arguments.begin(), program_path());
+    arguments.insert(arguments.end(), words_.begin(), words_.end());
+    arguments.insert(arguments.end(), {"--json", records});
+    steps_.push_back(
+        {.name = name, .argv = arguments, .limit_s = limit, .judge = expect_green_records(records), .skip_reason = {}});
+  }
+
+  fs::path bin_;
+  std::vector<std::string> words_;
+  bool full_;
+  const ScratchFolder& scratch_;
+  std::vector<Step> steps_;
+};
 
 }  // namespace
 
@@ -47,7 +108,8 @@ void register_test(CLI::App& app, CommonFlags& flags) {
   verb->add_option("--tier", *tier, "quick: minutes; full: for the night")->check(CLI::IsMember({"quick", "full"}));
   verb->callback([&flags, tier] {
     results::Store store(flags.json, environment_here(), flags.invocation);
-    flags.exit_code = run_steps(planned_steps(), store, stdout);
+    const ScratchFolder scratch;
+    flags.exit_code = run_steps(Plan(flags, *tier == "full", scratch).steps(), store, stdout);
   });
 }
 

@@ -3,8 +3,12 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <map>
+#include <optional>
 #include <regex>
 #include <sstream>
+
+#include "runners/verbs.hpp"
 
 namespace greta::runners {
 namespace {
@@ -28,6 +32,8 @@ std::string tail_of(const ChildResult& result) {
   if (text.empty()) text = last_lines(result.out, 12);
   return text.empty() ? "(no output)" : text;
 }
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 bool broke_off(const ChildResult& result) { return result.signal != 0 || result.timed_out; }
 
@@ -158,6 +164,75 @@ std::function<StepReport(const ChildResult&)> expect_exit(int code, std::string 
                     summary);
     if (result.out.find(text) == std::string::npos && result.err.find(text) == std::string::npos)
       return single(Verdict::kFail, fmt::format("output lacks '{}'\n{}", text, tail_of(result)), summary);
+    return single(Verdict::kPass, "", summary);
+  };
+}
+
+namespace {
+
+/// The last run of a file of records, or the report that says why there is none to judge.
+std::optional<StepReport> last_run(const ChildResult& result, const std::string& path, results::StoredRun& run) {
+  if (!result.error.empty()) return single(Verdict::kFail, result.how_it_ended(), "must exist");
+  results::StoredFile file;
+  try {
+    file = results::read_records(path);
+  } catch (const std::exception& error) {
+    return single(Verdict::kIncomplete, fmt::format("{}: {}\n{}", result.how_it_ended(), error.what(), tail_of(result)),
+                  "no records");
+  }
+  if (!file.bad_lines.empty()) return single(Verdict::kFail, "bad record: " + file.bad_lines.front(), "bad records");
+  if (file.runs.empty() || file.runs.back().cases.empty())
+    return single(Verdict::kIncomplete,
+                  fmt::format("{}; no case was recorded\n{}", result.how_it_ended(), tail_of(result)), "no records");
+  run = std::move(file.runs.back());
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::function<StepReport(const ChildResult&)> expect_green_records(std::string path) {
+  return [path = std::move(path)](const ChildResult& result) {
+    results::StoredRun run;
+    if (const auto early = last_run(result, path, run)) return *early;
+    const results::Tally counts = results::tally(run.outcomes());
+    StepReport report;
+    report.passed = counts.passed, report.skipped = counts.skipped, report.incomplete = counts.incomplete;
+    report.failed = counts.failed + counts.vacuous + counts.mistrusted;
+    report.summary = results::summary_line(counts);
+    std::map<std::string, int> skips;
+    for (const results::StoredCase& c : run.cases)
+      if (c.record.outcome.verdict == Verdict::kSkip) ++skips[c.record.outcome.reason];
+    for (const auto& [reason, count] : skips) report.notes.push_back(fmt::format("skipped {}: {}", count, reason));
+
+    const int told = results::exit_code(counts);
+    if (broke_off(result) || told == kUnfinished) {
+      report.incomplete = std::max<int64_t>(report.incomplete, 1);
+      report.outcome = {Verdict::kIncomplete, fmt::format("{}\n{}", result.how_it_ended(), tail_of(result))};
+    } else if (result.exit_code != told) {
+      report.failed = std::max<int64_t>(report.failed, 1);
+      report.outcome = {Verdict::kFail, fmt::format("exit {}, but the records say {} ({})\n{}", result.exit_code, told,
+                                                    report.summary, tail_of(result))};
+    } else {
+      report.outcome = {told == kGreen ? Verdict::kPass : Verdict::kFail,
+                        told == kGreen ? "" : last_lines(result.out, 40)};
+    }
+    return report;
+  };
+}
+
+std::function<StepReport(const ChildResult&)> expect_red_record(std::string path, Verdict verdict, std::string text) {
+  return [path = std::move(path), verdict, text = std::move(text)](const ChildResult& result) {
+    results::StoredRun run;
+    if (const auto early = last_run(result, path, run)) return *early;
+    if (broke_off(result)) return single(Verdict::kIncomplete, result.how_it_ended(), result.how_it_ended());
+    const Outcome& last = run.cases.back().record.outcome;
+    const std::string summary = fmt::format("{}: {}", verdict_name(last.verdict), first_line(last.reason));
+    const std::string wanted = fmt::format("wanted exit 1 and {}", verdict_name(verdict));
+    if (result.exit_code != kRed || last.verdict != verdict)
+      return single(Verdict::kFail, fmt::format("exit {}, {}; {}", result.exit_code, summary, wanted),
+                    "not red as it must be");
+    if (last.reason.find(text) == std::string::npos)
+      return single(Verdict::kFail, fmt::format("{}; the reason lacks '{}'", summary, text), "red for another reason");
     return single(Verdict::kPass, "", summary);
   };
 }

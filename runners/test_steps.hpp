@@ -35,6 +35,14 @@ StepReport judge_google_test(const ChildResult& result);
 /// Judges a command by exit code and, where not empty, by a piece of text its stdout or stderr must hold.
 std::function<StepReport(const ChildResult&)> expect_exit(int code, std::string text = "");
 
+/// Judges a verb by its exit code and by the records it wrote to `path` (its --json). Each case of the last run counts
+/// as a check; exit code and records must tell the same, and a file without cases is incomplete.
+std::function<StepReport(const ChildResult&)> expect_green_records(std::string path);
+/// The same for a run that must end red: exit 1, the last case with that verdict and with `text` in its reason. A check
+/// that stays green on a planted defect is the failure.
+std::function<StepReport(const ChildResult&)> expect_red_record(std::string path, results::Verdict verdict,
+                                                                std::string text = "");
+
 /// Runs the steps in order, prints one line each and the notes after them, records each, and closes with the line
 /// "N passed, N failed, N skipped" (checks; incomplete ones count as failed there). Returns the exit code: 1 when a
 /// step is red, 5 when none is red and one is incomplete.

@@ -1,6 +1,9 @@
 #include "runners/test_steps.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
 
 namespace greta::runners {
 namespace {
@@ -88,6 +91,68 @@ TEST(ExpectExit, WantsCodeAndText) {
   ChildResult hang;
   hang.timed_out = true;
   EXPECT_EQ(expect_exit(0)(hang).outcome.verdict, Verdict::kIncomplete);
+}
+
+// A file of records as a verb leaves it.
+class Records : public testing::Test {
+ protected:
+  void SetUp() override {
+    path_ = (std::filesystem::temp_directory_path() / ("greta_steps_" + std::to_string(::getpid()))).string();
+  }
+  void TearDown() override { std::filesystem::remove(path_); }
+  void write(const std::vector<results::Outcome>& outcomes, int64_t planned) const {
+    std::filesystem::remove(path_);
+    results::Store store(path_, {});
+    store.plan(planned);
+    for (const results::Outcome& outcome : outcomes) {
+      results::Record record;
+      record.outcome = outcome;
+      store.end(store.begin(record), record);
+    }
+  }
+  Verdict green(int exit_code) const { return expect_green_records(path_)(ended("", exit_code)).outcome.verdict; }
+  Verdict red(int exit_code, Verdict verdict, const std::string& text) const {
+    return expect_red_record(path_, verdict, text)(ended("", exit_code)).outcome.verdict;
+  }
+  std::string path_;
+};
+
+TEST_F(Records, GreenRunIsCountedCaseByCase) {
+  write({{Verdict::kPass, ""}, {Verdict::kPass, ""}, {Verdict::kSkip, "no integers here"}}, 3);
+  const StepReport r = expect_green_records(path_)(ended("", 0));
+  EXPECT_EQ(r.outcome.verdict, Verdict::kPass);
+  EXPECT_EQ(r.passed, 2);
+  EXPECT_EQ(r.skipped, 1);
+  EXPECT_EQ(r.notes, (std::vector<std::string>{"skipped 1: no integers here"}));
+}
+
+TEST_F(Records, ExitCodeAndRecordsMustTellTheSame) {
+  write({{Verdict::kPass, ""}}, 1);
+  EXPECT_EQ(green(1), Verdict::kFail);
+  EXPECT_EQ(green(3), Verdict::kFail);
+  write({{Verdict::kFail, "wrong"}}, 1);
+  EXPECT_EQ(green(1), Verdict::kFail);
+  EXPECT_EQ(green(0), Verdict::kFail) << "red records behind exit 0";
+}
+
+TEST_F(Records, UnfinishedRunIsIncomplete) {
+  write({{Verdict::kPass, ""}}, 2);
+  EXPECT_EQ(green(5), Verdict::kIncomplete);
+  EXPECT_EQ(green(0), Verdict::kIncomplete);
+  write({}, 0);
+  EXPECT_EQ(green(0), Verdict::kIncomplete) << "no case at all";
+  std::filesystem::remove(path_);
+  EXPECT_EQ(green(0), Verdict::kIncomplete) << "no file at all";
+}
+
+TEST_F(Records, DefectMustBeRedForItsReason) {
+  write({{Verdict::kFail, "position 3 differs"}}, 1);
+  EXPECT_EQ(red(1, Verdict::kFail, "position"), Verdict::kPass);
+  EXPECT_EQ(red(1, Verdict::kFail, "layer"), Verdict::kFail);
+  EXPECT_EQ(red(1, Verdict::kVacuous, ""), Verdict::kFail);
+  EXPECT_EQ(red(0, Verdict::kFail, ""), Verdict::kFail);
+  write({{Verdict::kPass, ""}}, 1);
+  EXPECT_EQ(red(0, Verdict::kFail, ""), Verdict::kFail) << "a defect that stays green";
 }
 
 // The whole of it, on commands that behave in every way they can.
