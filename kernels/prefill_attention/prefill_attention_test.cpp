@@ -210,6 +210,18 @@ TEST(PrefillAttention, BlindToRowsBeyondItsKeysButNotToItsOwn) {
   }
 }
 
+TEST(PrefillAttention, MaskedKeysAddNothingToAnInfinity) {
+  // The last visible key stands in for masked ones: 0 times its infinite V would make NaN of infinity.
+  const PrefillAttentionProblem p = problem_of({"", 1, 2, 70, 1, 1, 64, 0, DType::kF16});
+  Inputs in = random_inputs(p);
+  in.v[69 * 64 + 5] = to_bits(p.dtype, INFINITY);
+  for (const PrefillAttentionRung& rung : prefill_attention_ladder()) {
+    const Bits o = run(rung, p, in);
+    EXPECT_EQ(from_bits(p.dtype, o[64 + 5]), INFINITY) << rung.name;
+    EXPECT_TRUE(std::isfinite(from_bits(p.dtype, o[5]))) << rung.name;
+  }
+}
+
 std::string refusal(const PrefillAttentionRung& rung, const PrefillAttentionProblem& p, const Inputs& in) {
   try {
     run(rung, p, in);

@@ -10,8 +10,8 @@
 //
 // Lanes     over the 64 keys of a tile for the scores (each lane its own row of K, 16 bytes a load), over the channels
 //           for P V (the wave reads a row of V at a time); p goes from the one to the other through LDS
-// Masking   by select, on one path for all tiles: a key from n_visible on takes no part in m, has p = 0, and its V
-//           counts as 0; what its row holds (NaN, another sequence, nothing at all) is never read
+// Masking   by select, on one path for all tiles: a key from n_visible on has p = 0 and its V counts as 0, and m does not
+//           see it. Its row (NaN, another sequence, nothing at all) is never read: the last visible one stands in
 // LDS       a wave: its query in f32 (head_dim floats) and two alternating rows of 64 p
 // Order     one wave_barrier a tile: a lane that writes p of tile t + 2 over tile t's has passed the barrier of tile
 //           t + 1, which all lanes reach after they have read tile t's
@@ -80,7 +80,8 @@ __device__ __forceinline__ OnlineState<kOwnChannels<kHeadDim, kSlots>> online_sp
   for (int c = 0; c < kOwn; ++c) state.o[c] = 0.0f;
 
   for (int tile = begin; tile < end; tile += kOnlineTile) {
-    // Scores: a lane whose key is masked reads the last visible row instead and drops the result.
+    // Scores. A lane whose key is masked takes the last visible one instead: its score changes no maximum, and its p is
+    // set to zero below.
     bool visible[kSlots];
     const T* k[kSlots];
     float x[kSlots];
@@ -104,24 +105,20 @@ __device__ __forceinline__ OnlineState<kOwnChannels<kHeadDim, kSlots>> online_sp
       }
     }
 
-    float candidate[kSlots];
     GRETA_UNROLL
-    for (int s = 0; s < kSlots; ++s) {
-      x[s] = x[s] * row.scale_log2;
-      candidate[s] = visible[s] ? x[s] : -INFINITY;
-    }
-    const float m = fmaxf(state.m, logical_max(candidate));
+    for (int s = 0; s < kSlots; ++s) x[s] = x[s] * row.scale_log2;
+    const float m = fmaxf(state.m, logical_max(x));
     const float a = state.m == -INFINITY ? 1.0f : exp2<kExp>(state.m - m);
     state.m = m;
 
-    float* const p_of_tile = lds + kHeadDim + tile / kOnlineTile % 2 * kOnlineTile;
     float p[kSlots];
     GRETA_UNROLL
-    for (int s = 0; s < kSlots; ++s) {
-      p[s] = visible[s] ? exp2<kExp>(x[s] - m) : 0.0f;
-      p_of_tile[logical_lane<kSlots>(s)] = p[s];
-    }
+    for (int s = 0; s < kSlots; ++s) p[s] = visible[s] ? exp2<kExp>(x[s] - m) : 0.0f;
     state.l = fmaf(state.l, a, logical_sum(p));
+
+    float* const p_of_tile = lds + kHeadDim + tile / kOnlineTile % 2 * kOnlineTile;
+    GRETA_UNROLL
+    for (int s = 0; s < kSlots; ++s) p_of_tile[logical_lane<kSlots>(s)] = p[s];
     hip::wave_barrier();
 
     GRETA_UNROLL
