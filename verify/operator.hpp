@@ -1,7 +1,7 @@
-// What verification knows of an operator: its ladder, its cases, how inputs are drawn, launched, and what must come out.
-// One file an operator (verify/rms_norm.cpp, ...); verify/tiers.cpp applies the tiers to any of them. A problem is its
-// line ("n_rows=4 width=256 eps=1e-05 y=f16") here, so that a case from a table, from --repeat or from a test is one
-// thing.
+// What verification knows of an operator: its ladder, its cases, how inputs are drawn, launched, and what must come
+// out. One file an operator (verify/rms_norm.cpp, ...); verify/tiers.cpp applies the tiers to any of them. A problem is
+// its line ("n_rows=4 width=256 eps=1e-05 y=f16") here, so that a case from a table, from --repeat or from a test is
+// one thing.
 #pragma once
 
 #include <span>

@@ -20,7 +20,8 @@ struct PlannedCase {
   uint64_t seed = 1;
 };
 
-/// "prefill_attention/v2 gqa_llama3_8b tier=E1 dtype=f16 seed=1234": accepted by parse_repeat() and by --filter's regex.
+/// "prefill_attention/v2 gqa_llama3_8b tier=E1 dtype=f16 seed=1234": accepted by parse_repeat() and by --filter's
+/// regex.
 std::string title(const PlannedCase& planned, const std::string& tier);
 
 struct PlanOptions {

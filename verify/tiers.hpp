@@ -1,6 +1,7 @@
 // The tiers, applied to one operator, rung and problem.
 //
-//   E0           whole-number inputs whose answer is exact in any order: bit-equal. Finds wrong indices, masks, strides.
+//   E0           whole-number inputs whose answer is exact in any order: bit-equal. Finds wrong indices, masks,
+//                strides.
 //   E1           bit-equal to the order-faithful twin of the rung's arithmetic id, with the portable exp2.
 //   B            within the bound of the double oracle; the worst ratio error / bound is measured.
 //   S            statistics over the whole output; ceilings below.
@@ -68,7 +69,8 @@ class CaseRunner {
 /// The inputs of a case depend on its problem and the seed given by the user, and on nothing else.
 uint64_t data_seed(const std::string& problem, uint64_t seed);
 
-/// True when the tier is asked for: `wanted` is "E1", "I" (all of I) or "I:wave"; a list separated by commas; empty: all.
+/// True when the tier is asked for: `wanted` is "E1", "I" (all of I) or "I:wave"; a list separated by commas; empty:
+/// all.
 bool tier_wanted(std::string_view wanted, std::string_view tier);
 
 }  // namespace greta::verify

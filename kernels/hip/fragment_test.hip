@@ -1,5 +1,5 @@
-// Matrix tiles against the fragment maps: small integers, whose products and sums are exact in every arithmetic, so that
-// one wrong lane, row, column or depth changes an answer. And the maps themselves: each covers its tile once.
+// Matrix tiles against the fragment maps: small integers, whose products and sums are exact in every arithmetic, so
+// that one wrong lane, row, column or depth changes an answer. And the maps themselves: each covers its tile once.
 #include <gtest/gtest.h>
 
 #include <set>

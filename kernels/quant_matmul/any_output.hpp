@@ -1,5 +1,5 @@
-// Y of a matmul kernel in any of its three dtypes, so that kernels need no template parameter for it: three pointers, two
-// of them null. The branch is uniform and outside the loops. For .hip files of this operator.
+// Y of a matmul kernel in any of its three dtypes, so that kernels need no template parameter for it: three pointers,
+// two of them null. The branch is uniform and outside the loops. For .hip files of this operator.
 #pragma once
 
 #include "kernels/hip/launch.hpp"

@@ -1,14 +1,14 @@
-// Matmul with float weights v1, few rows (gemv) and many (gemm): 64 logical lanes an output, each a thread's own fmaf chain;
-// lanes are added by a tree through LDS.
+// Matmul with float weights v1, few rows (gemv) and many (gemm): 64 logical lanes an output, each a thread's own fmaf
+// chain; lanes are added by a tree through LDS.
 //   Y[i,r] = sum_c X[i,c] W[r,c]
 // Shapes    X [m, n_in], W [n_out, n_in], Y [m, n_out], each f16, bf16 or f32
 // Needs     any m, n_out, n_in; 16-byte weight loads when rows and buffers keep to 16 bytes, else one element at a time
 // Numerics  arithmetic "f32_lanes64" (quant_matmul_problem.hpp): logical lane l takes columns 256 s + 4 l + (0..3), s
 //           ascending; tree over lane distances 1, 2, ..., 32. No wave collective: the same bits for any wave.
-// Placement workgroup = 64 threads. A thread carries kLanes logical lanes that lie side by side, so that it loads 16 bytes
-//           of a weight row: 1 of f32 (a group of 64 threads works on a row), 2 of 16-bit types (two groups of 32, each
-//           with rows of its own). Registers hold kRows x kTokens x kLanes chains. LDS (dynamic): one float for each
-//           thread of a group and output, up to 64 outputs a round.
+// Placement workgroup = 64 threads. A thread carries kLanes logical lanes that lie side by side, so that it loads 16
+//           bytes of a weight row: 1 of f32 (a group of 64 threads works on a row), 2 of 16-bit types (two groups of
+//           32, each with rows of its own). Registers hold kRows x kTokens x kLanes chains. LDS (dynamic): one float
+//           for each thread of a group and output, up to 64 outputs a round.
 #include "kernels/quant_matmul/any_output.hpp"
 #include "kernels/quant_matmul/quant_matmul.hpp"
 #include "kernels/tile/extents.hpp"

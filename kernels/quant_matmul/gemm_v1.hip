@@ -3,10 +3,10 @@
 //   Y[i,r] = sum_c X[i,c] W[r,c]
 // Shapes    X blocks [m, n_in/256] Q8Act256 or [m, n_in/32] Q8Act32; W [n_out, n_in/block]; Y [m, n_out] any float type
 // Needs     any m and n_out (ragged tiles hold zeros); q4_k weights on 16 bytes
-// Numerics  arithmetic "q4_k_i8", "q6_k_i8" or "q8_0_i8" (quant_matmul_problem.hpp): integers inside a superblock, then a
-//           link of the fma chain; superblocks ascending. Bits equal to gemv_v1's.
-// Placement 256 threads = 16 x 16; thread (tx, ty) owns rows tx + 16 i and tokens ty + 16 j. A superblock is two steps of
-//           128 columns. LDS rows of 144 bytes: 36 banks, so 8 lanes that read 16 bytes of neighbouring rows do not
+// Numerics  arithmetic "q4_k_i8", "q6_k_i8" or "q8_0_i8" (quant_matmul_problem.hpp): integers inside a superblock, then
+//           a link of the fma chain; superblocks ascending. Bits equal to gemv_v1's.
+// Placement 256 threads = 16 x 16; thread (tx, ty) owns rows tx + 16 i and tokens ty + 16 j. A superblock is two steps
+//           of 128 columns. LDS rows of 144 bytes: 36 banks, so 8 lanes that read 16 bytes of neighbouring rows do not
 //           conflict. About 24 KiB of LDS: two workgroups a CU.
 #include "kernels/quant_matmul/any_output.hpp"
 #include "kernels/quant_matmul/quant_matmul.hpp"

@@ -1,5 +1,5 @@
-// Quantised GEMV v1, few rows of X: eight lanes a superblock, each with 16-byte weight loads, integer partial sums through
-// LDS, then one fma chain an output. Q4_K, Q6_K and Q8_0 by one kernel (kernels/tile/weight_piece.hpp).
+// Quantised GEMV v1, few rows of X: eight lanes a superblock, each with 16-byte weight loads, integer partial sums
+// through LDS, then one fma chain an output. Q4_K, Q6_K and Q8_0 by one kernel (kernels/tile/weight_piece.hpp).
 //   Y[i,r] = sum_c X[i,c] W[r,c]
 // Shapes    X blocks [m, n_in/256] Q8Act256 or [m, n_in/32] Q8Act32; W [n_out, n_in/block]; Y [m, n_out] any float type
 // Needs     any m and n_out; q4_k weights on 16 bytes. kTokens rows of X at a time: made for m <= 8
@@ -7,8 +7,9 @@
 //           like because sums inside it are integers; one thread an output runs the float chain in ascending order.
 // Placement workgroup = 64 threads (one wave on gfx942) = 8 groups of 8 lanes. A pass covers kSpan <= 8 superblocks (a
 //           power of two) of n_rows weight rows: a group keeps its superblock's activations in registers and walks over
-//           the rows. LDS: 8 partial sums (two kinds) and two scales for each row x superblock x token of a pass, dynamic.
-//           Rows a pass: few on a GPU, so that every CU has waves; up to 64 on host, where a barrier costs more than a row.
+//           the rows. LDS: 8 partial sums (two kinds) and two scales for each row x superblock x token of a pass,
+//           dynamic. Rows a pass: few on a GPU, so that every CU has waves; up to 64 on host, where a barrier costs
+//           more than a row.
 #include "kernels/hip/host_device.hpp"
 #include "kernels/quant_matmul/any_output.hpp"
 #include "kernels/quant_matmul/quant_matmul.hpp"

@@ -1,10 +1,12 @@
 // Activation quantiser v1: 16 values a thread, 16 threads (Q8Act256) or 2 (Q8Act32) a block.
 //   d = amax / 127,  q_i = rint(x_i * (127 / amax)),  amax = max_i |x_i|
 // Shapes    x [m, n_in] f16, bf16 or f32; blocks [m, n_in / 256] Q8Act256 or [m, n_in / 32] Q8Act32
-// Needs     n_in a multiple of the block, so rows do not matter: x is one run of blocks. 16-byte loads when x is aligned
+// Needs     n_in a multiple of the block, so rows do not matter: x is one run of blocks. 16-byte loads when x is
+//           aligned
 // Numerics  exactly quant_blocks.hpp: amax over bit patterns, IEEE divisions, one rounded product, rint; amax = 0 or so
 //           small that 127 / amax overflows gives zeros; NaN or infinity gives d = NaN
-// Placement 256 threads = 16 or 128 blocks at a time, looping over the rest; LDS 2 KiB (two buffers, one barrier a round)
+// Placement 256 threads = 16 or 128 blocks at a time, looping over the rest; LDS 2 KiB (two buffers, one barrier a
+//           round)
 #include "kernels/hip/launch.hpp"
 #include "kernels/quant_matmul/quant_matmul.hpp"
 #include "kernels/tile/extents.hpp"

@@ -2,8 +2,8 @@
 //   y[i,c] = x[i,c] * w[c] / sqrt(mean_c(x[i,c]^2) + eps)
 // Shapes    x [n_rows, width] f32, w [width] f32, y [n_rows, width] f16, bf16 or f32; row-major
 // Needs     any width; 16-byte loads when width % 4 == 0 and the buffers are aligned, else one element at a time
-// Numerics  arithmetic "rms_norm_f32" (rms_norm_problem.hpp): sum of squares over 256 logical threads of 4 columns, tree
-//           over thread distances; IEEE square root and division, once a row
+// Numerics  arithmetic "rms_norm_f32" (rms_norm_problem.hpp): sum of squares over 256 logical threads of 4 columns,
+//           tree over thread distances; IEEE square root and division, once a row
 // Placement workgroup = row; LDS 32 bytes; under 32 VGPRs, 8 waves a SIMD
 #include "kernels/hip/launch.hpp"
 #include "kernels/rms_norm/rms_norm.hpp"

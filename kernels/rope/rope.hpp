@@ -23,13 +23,13 @@ using RopeRung = Rung<RopeProblem, RopeLaunch>;
 std::span<const RopeRung> rope_ladder();
 
 /// Validates, asks the rung, launches. A position outside [0, n_positions) is data the host cannot check here: the
-/// device reads no table row outside and writes NaN over the token's heads. Callers that know the positions check them first.
-/// Fails with kInvalidArgument naming field, got and wanted.
+/// device reads no table row outside and writes NaN over the token's heads. Callers that know the positions check them
+/// first. Fails with kInvalidArgument naming field, got and wanted.
 void rope(hip::Stream& stream, const RopeRung& rung, const RopeProblem& problem, const RopeArgs& args);
 
 /// The table of plain RoPE, on the host: angle(p, i) = p * freq_base^(-2i / head_dim) / factors[i] in double, cos and
-/// sin rounded once to f32. `factors` is empty (all 1) or has head_dim / 2 entries ("rope_freqs.weight" of a GGUF file).
-/// The same bytes go to every device. Throws kInvalidArgument for an odd head_dim or factors of another size.
+/// sin rounded once to f32. `factors` is empty (all 1) or has head_dim / 2 entries ("rope_freqs.weight" of a GGUF
+/// file). The same bytes go to every device. Throws kInvalidArgument for an odd head_dim or factors of another size.
 std::vector<float> rope_table(int64_t n_positions, int64_t head_dim, double freq_base,
                               std::span<const float> factors = {});
 

@@ -1,5 +1,5 @@
-// For tests of kernels only: data, tensors of any dtype, every wave and schedule of the host platform, and the check that
-// a refusal says the right words. HIP-free.
+// For tests of kernels only: data, tensors of any dtype, every wave and schedule of the host platform, and the check
+// that a refusal says the right words. HIP-free.
 #pragma once
 
 #include <gtest/gtest.h>

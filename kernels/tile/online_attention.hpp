@@ -10,8 +10,8 @@
 //
 // Lanes     over the 64 keys of a tile for the scores (each lane its own row of K, 16 bytes a load), over the channels
 //           for P V (the wave reads a row of V at a time); p goes from the one to the other through LDS
-// Masking   by select, on one path for all tiles: a key from n_visible on has p = 0 and its V counts as 0, and m does not
-//           see it. Its row (NaN, another sequence, nothing at all) is never read: the last visible one stands in
+// Masking   by select, on one path for all tiles: a key from n_visible on has p = 0 and its V counts as 0, and m does
+//           not see it. Its row (NaN, another sequence, nothing at all) is never read: the last visible one stands in
 // LDS       a wave: its query in f32 (head_dim floats) and two alternating rows of 64 p
 // Order     one wave_barrier a tile: a lane that writes p of tile t + 2 over tile t's has passed the barrier of tile
 //           t + 1, which all lanes reach after they have read tile t's

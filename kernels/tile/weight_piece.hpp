@@ -1,5 +1,6 @@
-// Quantised weights in pieces: an eighth of a superblock (32 values as two runs of 16), which is what one lane loads with
-// 16-byte accesses and turns into signed bytes. The same code unpacks for matrix products and for the embedding gather.
+// Quantised weights in pieces: an eighth of a superblock (32 values as two runs of 16), which is what one lane loads
+// with 16-byte accesses and turns into signed bytes. The same code unpacks for matrix products and for the embedding
+// gather.
 //
 //   superblock   256 values: one Q4_K or Q6_K block, eight Q8_0 blocks
 //   piece 0..7   runs "lo" and "hi": values lo_at(piece) .. +15 and hi_at(piece) .. +15 of the superblock
@@ -72,7 +73,8 @@ struct PieceOf<BlockQ4K> {
       p.lo.v[i] = qs.v[i] & 0x0f0f0f0fu;
       p.hi.v[i] = (qs.v[i] >> 4) & 0x0f0f0f0fu;
     }
-    // The run's sub-blocks are j = 2 * pair and j + 1. Both scales are neighbouring bytes, and j < 4 for both or neither.
+    // The run's sub-blocks are j = 2 * pair and j + 1. Both scales are neighbouring bytes, and j < 4 for both or
+    // neither.
     const int pair = piece / 2, shift = 16 * (pair % 2);
     const uint32_t first = header.v[1] >> shift, second = header.v[2] >> shift, third = header.v[3] >> shift;
     const bool high = pair >= 2;
