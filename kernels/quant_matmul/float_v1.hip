@@ -72,26 +72,30 @@ __global__ GRETA_LAUNCH_BOUNDS(kThreads, kRows* kTokens >= 16 ? 2 : 4) void floa
   for (int64_t round0 = blockIdx.x * per_round; round0 < n_out; round0 += gridDim.x * per_round) {
     const int64_t row0 = round0 + group * rows_per_round;
     for (int first = 0; first < rows_per_round; first += kRows) {
-      float acc[kRows][kTokens][kLanes] = {};
+      float acc[kRows][kLanes][kTokens] = {};
       for (int c = in_group * kColumns; c < n_in; c += kSweep) {
         const int n = n_in - c < kColumns ? n_in - c : kColumns;
-        Pack<float, kColumns> xs[kTokens];
-        for (int i = 0; i < kTokens; ++i)
-          xs[i] = load_columns<kColumns, kPacks>(
-              x + static_cast<int64_t>(first_token + (i < n_tokens ? i : 0)) * n_in + c, n);
+        float xs[kColumns][kTokens];  // tokens side by side: a vector on host
+        for (int i = 0; i < kTokens; ++i) {
+          const int64_t token = first_token + (i < n_tokens ? i : 0);
+          const Pack<float, kColumns> one = load_columns<kColumns, kPacks>(x + token * n_in + c, n);
+          for (int k = 0; k < kColumns; ++k) xs[k][i] = one.v[k];
+        }
         for (int r = 0; r < kRows; ++r) {
           const int64_t row = row0 + first + r < n_out ? row0 + first + r : n_out - 1;
           const Pack<float, kColumns> w = load_columns<kColumns, kPacks>(weights + row * n_in + c, n);
-          for (int i = 0; i < kTokens; ++i)
-            for (int lane = 0; lane < kLanes; ++lane)
-              for (int k = lane * kLaneColumns; k < (lane + 1) * kLaneColumns; ++k)
-                if (kPacks || k < n) acc[r][i][lane] = fmaf(xs[i].v[k], w.v[k], acc[r][i][lane]);
+          for (int k = 0; k < kColumns; ++k)
+            if (kPacks || k < n)
+              for (int i = 0; i < kTokens; ++i)
+                acc[r][k / kLaneColumns][i] = fmaf(xs[k][i], w.v[k], acc[r][k / kLaneColumns][i]);
         }
       }
       for (int r = 0; r < kRows; ++r)
-        for (int i = 0; i < kTokens; ++i)
-          partial[(group * group_outputs + (first + r) * kTokens + i) * kStride + in_group] =
-              tree_sum<kLanes>(acc[r][i]);
+        for (int i = 0; i < kTokens; ++i) {
+          float lanes[kLanes];
+          for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = acc[r][lane][i];
+          partial[(group * group_outputs + (first + r) * kTokens + i) * kStride + in_group] = tree_sum<kLanes>(lanes);
+        }
     }
     __syncthreads();
     for (int o = t; o < kGroups * group_outputs; o += kThreads) {
@@ -117,12 +121,13 @@ void launch_float(hip::Stream& stream, const char* name, const QuantMatmulProble
   const int rows =
       static_cast<int>(std::clamp<int64_t>(wanted / kRows, 1, kMaxOutputs / (kGroups * kRows * kTokens))) * kRows;
   static_assert(kGroups * kRows * kTokens <= kMaxOutputs);
+  const int64_t groups_of_tokens = ceil_div(p.m, kTokens);
   const size_t lds = static_cast<size_t>(kGroups) * static_cast<size_t>(rows * kTokens * (kGroup + 1)) * sizeof(float);
   hip::launch(stream,
               {concat(name, "<", dtype_name(p.weights), ",", dtype_name(p.x), ",", kRows, "x", kTokens,
                       kPacks ? "" : ",elementwise", ">"),
-               dim3(looping_grid(ceil_div(p.n_out, kGroups * rows), 32),
-                    grid_extent("quant_matmul: m", ceil_div(p.m, kTokens))),
+               dim3(looping_grid(ceil_div(p.n_out, kGroups * rows), static_cast<int>(ceil_div(32, groups_of_tokens))),
+                    grid_extent("quant_matmul: m", groups_of_tokens)),
                dim3(kThreads), lds, p.m},
               &float_kernel<W, X, kRows, kTokens, kPacks>,
               hip::in("weights", weights, static_cast<size_t>(p.weight_elements())),

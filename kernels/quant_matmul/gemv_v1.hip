@@ -75,7 +75,7 @@ __device__ __forceinline__ int sum8(const int* from) {
 }
 
 template <class Block, int kTokens>
-__global__ GRETA_LAUNCH_BOUNDS(kThreads, kTokens <= 2 ? 8 : 4) void gemv_kernel(
+__global__ GRETA_LAUNCH_BOUNDS(kThreads, kTokens == 1 ? 8 : kTokens <= 4 ? 4 : 2) void gemv_kernel(
     const Block* weights, const typename PieceOf<Block>::Activation* x, float* y_f32, half_t* y_f16, bf16_t* y_bf16,
     int m, int n_out, int n_blocks, int rows_per_pass) {
   using Piece = PieceOf<Block>;
@@ -161,9 +161,11 @@ void launch_gemv(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMa
   const int64_t wanted = ceil_div(p.n_out, int64_t{16} * std::max(1, hip::device_info().compute_units));
   const int rows = static_cast<int>(std::clamp<int64_t>(wanted, kGroups / span, kMaxOutputs / (span * kTokens)));
   static_assert(kGroups * kTokens <= kMaxOutputs);
+  const int64_t groups_of_tokens = ceil_div(p.m, kTokens);
   hip::launch(stream,
               {concat("gemv_v1<", dtype_name(p.weights), ",", kTokens, ">"),
-               dim3(looping_grid(ceil_div(p.n_out, rows), 32), grid_extent("quant_matmul: m", ceil_div(p.m, kTokens))),
+               dim3(looping_grid(ceil_div(p.n_out, rows), static_cast<int>(ceil_div(32, groups_of_tokens))),
+                    grid_extent("quant_matmul: m", groups_of_tokens)),
                dim3(kThreads), pass_lds_bytes(rows, span * kTokens), p.m},
               &gemv_kernel<Block, kTokens>, hip::in("weights", weights, static_cast<size_t>(p.weight_elements())),
               hip::in("x", x, static_cast<size_t>(p.m * p.activation_blocks_per_row())), y.arg_f32(), y.arg_f16(),

@@ -52,7 +52,7 @@ template <int N, class T>
 __device__ __forceinline__ Pack<float, N> load_floats(const T* from) {
   const Pack<T, N> stored = load_pack<N>(from);
   Pack<float, N> floats;
-  for (int i = 0; i < N; ++i) floats.v[i] = hip::to_float(stored.v[i]);
+  to_floats(stored, floats.v);
   return floats;
 }
 /// Rounded once to T.

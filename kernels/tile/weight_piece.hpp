@@ -77,9 +77,11 @@ struct PieceOf<BlockQ4K> {
     // neither.
     const int pair = piece / 2, shift = 16 * (pair % 2);
     const uint32_t first = header.v[1] >> shift, second = header.v[2] >> shift, third = header.v[3] >> shift;
-    const bool high = pair >= 2;
-    const uint32_t scales = high ? (third & 0x0f0fu) | ((first >> 2) & 0x3030u) : first & 0x3f3fu;
-    const uint32_t mins = high ? ((third >> 4) & 0x0f0fu) | ((second >> 2) & 0x3030u) : second & 0x3f3fu;
+    // A mask, not a select: of a select the gfx942 compiler makes divergent branches.
+    const uint32_t high = pair >= 2 ? 0xffffffffu : 0u;
+    const uint32_t low_scales = first & 0x3f3fu, low_mins = second & 0x3f3fu;
+    const uint32_t scales = low_scales ^ ((low_scales ^ ((third & 0x0f0fu) | ((first >> 2) & 0x3030u))) & high);
+    const uint32_t mins = low_mins ^ ((low_mins ^ (((third >> 4) & 0x0f0fu) | ((second >> 2) & 0x3030u))) & high);
     p.scale_lo = static_cast<int>(scales & 0xffu), p.scale_hi = static_cast<int>((scales >> 8) & 0xffu);
     p.min_lo = static_cast<int>(mins & 0xffu), p.min_hi = static_cast<int>((mins >> 8) & 0xffu);
     p.d = piece_detail::half_at(header.v[0], 0), p.dmin = piece_detail::half_at(header.v[0], 16);
