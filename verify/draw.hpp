@@ -1,6 +1,8 @@
 // Drawing inputs: the same seed gives the same bytes on every platform.
 #pragma once
 
+#include <cmath>
+
 #include "reference/random.hpp"
 #include "verify/operator.hpp"
 
@@ -43,6 +45,17 @@ inline Tensor nan_around(Tensor tensor, int64_t keep) {
   for (int64_t i = 0; i < tensor.count(); ++i)
     if (i / stride != keep) tensor.set(i, std::nanf(""));
   return tensor;
+}
+
+/// A relation of one further launch on the same operator, one range of elements compared.
+inline Relation one_step(std::string name, std::string problem, std::vector<Tensor> inputs, Relation::Piece piece) {
+  Relation relation;
+  relation.name = std::move(name);
+  Relation::Step& step = relation.steps.emplace_back();
+  step.problem = std::move(problem);
+  step.data.tensors = std::move(inputs);
+  step.pieces.push_back(piece);
+  return relation;
 }
 
 }  // namespace greta::verify

@@ -71,6 +71,15 @@ Case case_for(const Operator& op, const std::string& name, const Fields& fields)
   return *found;
 }
 
+/// A rung for one weights type has nothing to say about a case of another that a rung of its own takes. A case that no
+/// rung takes stays, to be skipped with the reason.
+bool covered_elsewhere(const Operator& op, const RungInfo& rung, const std::string& problem) {
+  if (op.refuses(rung.name, problem).empty()) return false;
+  for (const RungInfo& other : op.rungs())
+    if (op.refuses(other.name, problem).empty()) return true;
+  return false;
+}
+
 }  // namespace
 
 std::string title(const PlannedCase& planned, const std::string& tier) {
@@ -101,6 +110,7 @@ std::vector<PlannedCase> plan(std::span<const Operator* const> operators, const 
       if (rungs.count(op->name()) && rungs[op->name()] != rung.name) continue;
       for (const Case& row : cases) {
         if (row.full && !full) continue;
+        if (covered_elsewhere(*op, rung, row.problem)) continue;
         PlannedCase planned{op, rung, row, {}, options.seed};
         for (const std::string& tier :
              CaseRunner(*op, rung.name, row.problem, 0, ExpMode::kPortable).tiers(row.invariance))

@@ -96,17 +96,11 @@ class RmsNorm final : public OperatorOf<RmsNormProblem, RmsNormRung> {
     if (which == "row_alone") {
       RmsNormProblem one = p;
       one.n_rows = 1;
-      return {which,
-              {{nullptr,
-                to_line(one),
-                {{rows_of(data["x"], row, 1), data["weight"]}, {}, {}},
-                {{0, row * p.width, 0, p.width}}}}};
+      return one_step(which, to_line(one), {rows_of(data["x"], row, 1), data["weight"]},
+                      {0, row * p.width, 0, p.width});
     }
-    return {which,
-            {{nullptr,
-              to_line(p),
-              {{nan_around(data["x"], row), data["weight"]}, {}, {}},
-              {{0, row * p.width, row * p.width, p.width}}}}};
+    return one_step(which, to_line(p), {nan_around(data["x"], row), data["weight"]},
+                    {0, row * p.width, row * p.width, p.width});
   }
 };
 
