@@ -109,16 +109,22 @@ std::vector<LaunchLog::Row> LaunchLog::rows() const {
 
 namespace neutral {
 
+namespace {
+thread_local uint64_t t_sequence = 0;
+}
+
 void note_launch(const Stream& stream, const LaunchShape& shape, std::span<const ErasedArgument> arguments) {
   Ring& r = ring();
   std::lock_guard lock(r.mutex);
   Note& note = r.notes[r.launches % kKept];
-  note.sequence = ++r.launches;
+  note.sequence = t_sequence = ++r.launches;
   note.shape = shape;
   note.arguments.assign(arguments.begin(), arguments.end());
   note.stream = stream.name();
   for (LaunchLog::Impl* log : r.logs) count(log->rows, shape);
 }
+
+uint64_t current_sequence() { return t_sequence; }
 
 LaunchRecord current_launch() {
   Note note;

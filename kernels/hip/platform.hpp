@@ -79,6 +79,8 @@ void throw_if_faulted();
 
 /// The launch that begin_launch() noted last (sequence 0 when there was none).
 LaunchRecord current_launch();
+/// Its sequence number, for the calling thread's last launch; cheap.
+uint64_t current_sequence();
 
 }  // namespace neutral
 

@@ -21,8 +21,14 @@ void check_launch(hipError_t error, const LaunchShape& shape) {
   if (error == hipSuccess) return;
   (void)hipGetLastError();
   const std::string text = launch_error(error, shape);
-  if (error == hipErrorInvalidValue || error == hipErrorInvalidConfiguration || error == hipErrorLaunchOutOfResources)
-    throw_invalid(text);
+  bool of_this_launch = error == hipErrorInvalidValue || error == hipErrorInvalidConfiguration ||
+                        error == hipErrorLaunchOutOfResources;
+#if !defined(GRETA_CUDA)
+  // HIP says so when a workgroup exceeds the kernel's launch bounds. (On CUDA it is a fault of earlier work; a fault on
+  // HIP ends the process.)
+  of_this_launch = of_this_launch || error == hipErrorLaunchFailure;
+#endif
+  if (of_this_launch) throw_invalid(text);
   if (error == hipErrorInvalidDeviceFunction || error == hipErrorNoBinaryForGpu)
     throw Error(ErrorKind::kNoDevice,
                 text + "; this build has no code of that kernel for " + device_info().architecture);
@@ -50,7 +56,7 @@ void dispatch(Stream& stream, const LaunchShape& shape, const KernelCall& call) 
                                            shape.dynamic_lds_bytes, stream.impl().handle);
   const hipError_t after = hipGetLastError();
   check_launch(error != hipSuccess ? error : after, shape);
-  gpu::note_enqueued(stream, neutral::current_launch().sequence);
+  gpu::note_enqueued(stream, neutral::current_sequence());
 }
 
 }  // namespace greta::hip
