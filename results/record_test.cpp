@@ -107,7 +107,7 @@ TEST(Record, ANumberThatIsMissingIsNoNumber) {
 TEST(Record, BytesThatAreNotTextDoNotStopALine) {
   Record r = sample();
   r.case_name = "token \xff\xfe";
-  EXPECT_NO_THROW((void)Json::parse(to_line(end_line(r, here()))));
+  EXPECT_TRUE(Json::parse(to_line(end_line(r, here()))).is_object());
 }
 
 TEST(Record, EveryVerdictButPassNeedsAReason) {
