@@ -12,6 +12,9 @@ if(GRETA_PLATFORM STREQUAL "host")
   set(GRETA_HIP_LANGUAGE CXX)
   # -g1: line tables, so that a fault in a kernel is reported with its source line.
   set(GRETA_HIP_OPTIONS -DGRETA_HOST_EXECUTOR=1 -g1)
+  if(NOT GRETA_ASAN)
+    list(APPEND GRETA_HIP_OPTIONS -O3)
+  endif()
 
 elseif(GRETA_PLATFORM STREQUAL "rocm")
 
@@ -26,8 +29,16 @@ elseif(GRETA_PLATFORM STREQUAL "rocm")
   target_compile_definitions(greta_hip_platform INTERFACE __HIP_PLATFORM_AMD__=1)
   target_link_libraries(greta_hip_platform INTERFACE ${GRETA_AMDHIP})
 
-  set(GRETA_HIP_LANGUAGE CXX)
-  set(GRETA_HIP_OPTIONS -x hip -ffp-contract=off -fhip-fp32-correctly-rounded-divide-sqrt)
+  enable_language(OBJCXX)
+  set(CMAKE_OBJCXX_STANDARD 20)
+  set(CMAKE_OBJCXX_EXTENSIONS OFF)
+  set(GRETA_HIP_LANGUAGE OBJCXX)
+  target_compile_options(greta_flags INTERFACE
+    $<$<COMPILE_LANGUAGE:OBJCXX>:-Wall -Wextra -march=x86-64-v3 -fno-fast-math -fno-math-errno>)
+  if(GRETA_WERROR)
+    target_compile_options(greta_flags INTERFACE $<$<COMPILE_LANGUAGE:OBJCXX>:-Werror>)
+  endif()
+  set(GRETA_HIP_OPTIONS -x hip -O3 -ffp-contract=off -fhip-fp32-correctly-rounded-divide-sqrt)
   foreach(architecture ${GRETA_HIP_ARCHITECTURES})
     list(APPEND GRETA_HIP_OPTIONS --offload-arch=${architecture})
   endforeach()
