@@ -1,0 +1,90 @@
+// The model on kernels: a Llama forward pass composed only of ladder kernels.
+//
+// Two kinds of pass. prefill(): many tokens of one sequence, prefill attention, M = tokens. decode(): one token of each
+// of N sequences, decode attention, M = N. Every row goes through the same arithmetic in both (one arithmetic id an
+// operator), so the logits of a token do not depend on how it got there; the gate holds the engine to that in bits.
+//
+// Data types: residual stream f32; Q, K, V, attention output and the KV cache options.kv; other activations
+// options.activations; quantised weights see 8-bit activation blocks (kernels/tile/quant_blocks.hpp); logits f32.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/decode_attention/decode_attention.hpp"
+#include "kernels/prefill_attention/prefill_attention.hpp"
+#include "kernels/quant_matmul/quant_matmul.hpp"
+#include "model/defects.hpp"
+#include "model/kv_cache.hpp"
+#include "model/weights.hpp"
+
+namespace greta::model {
+
+struct EngineOptions {
+  DType kv = DType::kF16;           ///< f16 or bf16
+  DType activations = DType::kF16;  ///< f16, bf16 or f32
+  ExpMode exp = ExpMode::kPortable;
+  std::map<std::string, std::string> rungs;  ///< operator name -> rung name; what is absent takes the default
+  int64_t slots = 1;                         ///< sequences the KV cache holds
+  int64_t context = 0;                       ///< positions per sequence; 0: the model's context length
+  Defect defect = Defect::kNone;
+};
+
+/// Called with intermediate tensors when set: stage name, layer (-1 outside layers), rows, width, and the device data.
+using StageSink =
+    std::function<void(std::string_view stage, int64_t layer, int64_t rows, int64_t width, hip::AnyView data)>;
+
+class Llama {
+ public:
+  /// Throws kInvalidArgument for options the kernels do not accept, with the kernel's reason.
+  Llama(std::shared_ptr<const Weights> weights, EngineOptions options);
+  ~Llama();
+
+  const LlamaConfig& config() const { return weights_->config; }
+  const EngineOptions& options() const { return options_; }
+  KvCache& cache() { return *cache_; }
+  hip::Stream& stream() { return stream_; }
+
+  /// Feeds ids to the slot, after what it holds already. Returns logits [n - logits_from, vocab] of the rows from
+  /// logits_from on; logits_from = n makes none.
+  std::vector<float> prefill(int64_t slot, std::span<const int32_t> ids, int64_t logits_from);
+  /// Feeds ids[b] to slot b for every b in [0, ids.size()). Returns logits [ids.size(), vocab].
+  std::vector<float> decode(std::span<const int32_t> ids, bool logits = true);
+  /// Greedy choice for each row of the last pass that made logits; throws kDeviceFault when a row holds a NaN.
+  std::vector<int32_t> argmax_of_last_logits();
+
+  void set_stage_sink(StageSink sink) { sink_ = std::move(sink); }
+  /// Arithmetic id of the attention rung that passes of that kind use.
+  std::string attention_arithmetic(bool decode_pass) const;
+  /// KV rows of earlier positions that passes over the slot have read, by who wrote them: {nobody, prefill, decode, aligned}.
+  const std::vector<int64_t>& kv_rows_read(int64_t slot) const { return kv_rows_read_[static_cast<size_t>(slot)]; }
+
+ private:
+  struct Scratch;
+  struct Pass;
+  void run_layers(Pass& pass);
+  void attention(Pass& pass, int64_t layer);
+  std::vector<float> logits_of(int64_t rows, int64_t first_row);
+  void prepare(int64_t rows);
+  void note_kv_reads(int64_t slot, int64_t positions);
+  void matmul(const DeviceMatrix& w, hip::AnyView x, hip::AnyView y, int64_t m);
+  void norm(hip::AnyView x, hip::AnyView weight, hip::AnyView y, int64_t rows);
+  void stage(std::string_view name, int64_t layer, int64_t rows, int64_t width, hip::AnyView data);
+
+  std::shared_ptr<const Weights> weights_;
+  EngineOptions options_;
+  hip::Stream stream_;
+  std::unique_ptr<KvCache> cache_;
+  std::unique_ptr<Scratch> scratch_;
+  const PrefillAttentionRung* prefill_rung_;
+  const DecodeAttentionRung* decode_rung_;
+  StageSink sink_;
+  std::vector<std::vector<int64_t>> kv_rows_read_;
+  int64_t last_logits_rows_ = 0;
+};
+
+}  // namespace greta::model
