@@ -21,6 +21,9 @@ using Register = void (*)(CLI::App&, CommonFlags&);
 constexpr Register kVerbs[] = {
     register_test,
     register_verify,
+    register_list,
+    register_gate,
+    register_model,
 };
 
 constexpr const char* kExitCodes =

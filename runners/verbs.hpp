@@ -58,8 +58,14 @@ void apply(const CommonFlags& flags);
 results::Environment environment_here();
 
 /// One line a verb, in the order of --help.
+void register_demo(CLI::App& app, CommonFlags& flags);
 void register_test(CLI::App& app, CommonFlags& flags);
 void register_verify(CLI::App& app, CommonFlags& flags);
+void register_list(CLI::App& app, CommonFlags& flags);
+void register_gate(CLI::App& app, CommonFlags& flags);
+void register_model(CLI::App& app, CommonFlags& flags);
+void register_model_logits(CLI::App& model, CommonFlags& flags);
+void register_model_generate(CLI::App& model, CommonFlags& flags);
 
 /// "0,3,5-7" -> {0,3,5,6,7}. Throws kInvalidArgument for anything else.
 std::vector<int> parse_layers(std::string_view list);
