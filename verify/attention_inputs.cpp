@@ -110,20 +110,24 @@ class Whole {
       }
   }
 
-  /// Finds 1, 2 or 4 visible keys of one code; best one that keys beyond the query's sight have, too.
+  /// Finds 1, 2 or 4 visible keys of one code: best the code of the last visible key or of the first hidden one, by
+  /// turns (a mask that is off by one shows), or else any, best one that hidden keys have too.
   void query(int64_t b, int64_t t, int64_t h, int64_t g, const std::vector<uint32_t>& codes) {
     const int64_t tokens = tokens_of(p_, data_, b), keys = keys_of(p_, data_, b);
     const int64_t visible = t < tokens ? keys - tokens + t + 1 : 1;
+    const int64_t edge = std::min(visible, p_.capacity() - 1);
     uint32_t code = codes[0];
     std::vector<int64_t> found = {0};
     for (int attempt = 0; attempt < 16; ++attempt) {
-      const uint32_t candidate = codes[random_.below(static_cast<uint64_t>(visible))];
+      uint32_t candidate = codes[random_.below(static_cast<uint64_t>(visible))];
+      if (attempt < 2) candidate = codes[static_cast<size_t>((t + h + attempt) % 2 ? edge : visible - 1)];
       std::vector<int64_t> same;
       for (int64_t j = 0; j < visible; ++j)
         if (codes[static_cast<size_t>(j)] == candidate) same.push_back(j);
       if (!std::has_single_bit(same.size()) || same.size() > 4) continue;
       code = candidate, found = same;
-      if (std::find(codes.begin() + visible, codes.end(), code) != codes.end()) break;
+      const bool hidden_too = std::find(codes.begin() + visible, codes.end(), code) != codes.end();
+      if (attempt < 2 || hidden_too) break;
     }
     const int64_t row = ((b * p_.n_tokens + t) * p_.n_heads + h) * p_.head_dim;
     for (int64_t c = 0; c < p_.head_dim; ++c) {

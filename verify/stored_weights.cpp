@@ -17,7 +17,8 @@ int between(Random& random, int low, int high) {
 BlockQ4K whole_q4_k(Random& random, std::vector<int32_t>& values) {
   reference::Q4KParts parts{};
   parts.d = kUnit, parts.dmin = kUnit;
-  for (int j = 0; j < 8; ++j) parts.scale[j] = between(random, 0, 3), parts.min[j] = between(random, 0, 3);
+  const int scale = between(random, 0, 3), min = between(random, 0, 3);  // neighbours differ: a swap shows
+  for (int j = 0; j < 8; ++j) parts.scale[j] = (scale + j) % 4, parts.min[j] = (min + 3 * j) % 4;
   for (int i = 0; i < kSuperblock; ++i) {
     parts.q[i] = between(random, 0, 15);
     values.push_back(parts.scale[i / 32] * parts.q[i] - parts.min[i / 32]);
@@ -28,7 +29,8 @@ BlockQ4K whole_q4_k(Random& random, std::vector<int32_t>& values) {
 BlockQ6K whole_q6_k(Random& random, std::vector<int32_t>& values) {
   reference::Q6KParts parts{};
   parts.d = kUnit;
-  for (int& scale : parts.scale) scale = between(random, -2, 2);
+  const int first = between(random, 0, 4);
+  for (int g = 0; g < 16; ++g) parts.scale[g] = (first + g) % 5 - 2;
   for (int i = 0; i < kSuperblock; ++i) {
     parts.q[i] = between(random, -32, 31);
     values.push_back(parts.scale[i / 16] * parts.q[i]);

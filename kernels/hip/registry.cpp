@@ -18,6 +18,8 @@ struct Registry {
   std::unordered_map<AllocationId, neutral::Entry> rows;
   std::map<uintptr_t, AllocationId> live;  ///< by address
   std::deque<AllocationId> freed;          ///< oldest first
+  /// Freed rows whose addresses no later allocation has been given: those that an address may still speak of.
+  std::map<uintptr_t, AllocationId> vacant;
   AllocationId next = 1;
   size_t bytes = 0;
   size_t high_water = 0;
@@ -50,6 +52,17 @@ int64_t distance(const Allocation& a, uintptr_t address) {
   return address < end ? 0 : static_cast<int64_t>(address - end) + 1;
 }
 
+/// A platform hands out the addresses of freed memory again: what was there before says nothing any more.
+void occupy(Registry& r, const platform::Memory& memory) {
+  const auto begin = reinterpret_cast<uintptr_t>(memory.base);
+  auto row = r.vacant.lower_bound(begin);
+  if (row != r.vacant.begin()) {
+    const Allocation& before = r.rows.at(std::prev(row)->second).allocation;
+    if (before.address + before.bytes > begin) --row;
+  }
+  while (row != r.vacant.end() && row->first < begin + memory.mapped) row = r.vacant.erase(row);
+}
+
 }  // namespace
 
 AllocationId allocate(std::string name, DType dtype, size_t count, std::source_location where) {
@@ -68,6 +81,7 @@ AllocationId allocate(std::string name, DType dtype, size_t count, std::source_l
     const auto address = reinterpret_cast<uintptr_t>(memory.data);
     r.rows[id] = {{id, std::move(name), dtype, count, bytes, address, false, where}, memory};
     r.live[address] = id;
+    occupy(r, memory);
     r.bytes += bytes;
     r.high_water = std::max(r.high_water, r.bytes);
   }
@@ -102,7 +116,10 @@ void release(AllocationId id) noexcept {
   r.live.erase(entry.allocation.address);
   r.bytes -= entry.allocation.bytes;
   r.freed.push_back(id);
+  r.vacant[entry.allocation.address] = id;
   if (r.freed.size() > kFreedKept) {
+    const auto row = r.vacant.find(r.rows.at(r.freed.front()).allocation.address);
+    if (row != r.vacant.end() && row->second == r.freed.front()) r.vacant.erase(row);
     r.rows.erase(r.freed.front());
     r.freed.pop_front();
   }
@@ -128,7 +145,7 @@ AddressReport describe_address(uintptr_t address) {
   if (after != r.live.begin()) consider(std::prev(after)->second);
   if (after != r.live.end()) consider(after->second);
   if (!best || distance(*best, address) != 0)
-    for (auto id = r.freed.rbegin(); id != r.freed.rend(); ++id) consider(*id);
+    for (auto row = r.vacant.rbegin(); row != r.vacant.rend(); ++row) consider(row->second);
   if (!best) return {.allocation = {}, .text = "no buffer was ever allocated"};
   AddressReport report;
   report.allocation = *best;

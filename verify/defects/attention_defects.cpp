@@ -1,0 +1,141 @@
+// Defects of prefill and decode attention.
+#include <algorithm>
+
+#include "verify/defects/defects.hpp"
+
+namespace greta::verify {
+namespace {
+
+/// Elements of the innermost rows [first, first + n) of every outer index; `rows` rows an outer index.
+void scale_all(Tensor& tensor, float factor) {
+  for (int64_t i = 0; i < tensor.count(); ++i) tensor.set(i, static_cast<float>(tensor.number(i)) * factor);
+}
+
+std::vector<Output> ignores_last_key(const Call& call) {
+  const int64_t n_kv = field(call.problem, "n_kv");
+  if (n_kv == 1) return call.launch();
+  const std::string shorter = with_field(
+      with_field(call.problem, "kv_capacity", std::max(n_kv, field(call.problem, "kv_capacity"))), "n_kv", n_kv - 1);
+  return call.launch(shorter, call.data);
+}
+
+std::vector<Output> sees_one_key_more(const Call& call) {
+  return call.launch(with_field(call.problem, "n_kv", field(call.problem, "n_kv") + 1), call.data);
+}
+
+std::vector<Output> other_head_map(const Call& call) {
+  return call.launch(with_field(call.problem, "head_map", 1 - field(call.problem, "head_map")), call.data);
+}
+
+/// head_dim 64: the scale is 1/8, and queries 8 times as large undo it exactly.
+std::vector<Output> no_scale(const Call& call) {
+  Data data = call.data;
+  scale_all(data["q"], 8.0f);
+  return call.launch(call.problem, data);
+}
+
+/// The mean of the splits instead of their merge: what is left when the rescale by the maxima is forgotten.
+std::vector<Output> merge_without_rescale(const Call& call) {
+  const int64_t n_kv = field(call.problem, "n_kv");
+  std::vector<Output> whole = call.launch();
+  if (n_kv <= 512) return whole;
+  const std::string capacity =
+      with_field(call.problem, "kv_capacity", std::max(n_kv, field(call.problem, "kv_capacity")));
+  const std::vector<Output> first = call.launch(with_field(capacity, "n_kv", 512), call.data);
+  Data rest = call.data;
+  for (const char* which : {"k", "v"}) {
+    std::vector<uint8_t>& bytes = rest[which].bytes;
+    const auto row = static_cast<int64_t>(bytes.size()) / rest[which].dims[1].size;
+    std::rotate(bytes.begin(), bytes.begin() + 512 * row, bytes.end());
+  }
+  const std::vector<Output> second = call.launch(with_field(capacity, "n_kv", n_kv - 512), rest);
+  for (int64_t i = 0; i < whole[0].got.count(); ++i)
+    whole[0].got.set(i, static_cast<float>((first[0].got.number(i) + second[0].got.number(i)) / 2));
+  return whole;
+}
+
+/// The last query's heads 0 and 1 come out in each other's place.
+std::vector<Output> swaps_heads(const Call& call) {
+  std::vector<Output> out = call.launch();
+  Tensor& o = out[0].got;
+  const int64_t d = field(call.problem, "head_dim"), row = o.count() - field(call.problem, "n_heads") * d;
+  const auto bytes = static_cast<int64_t>(d * o.element_bytes()), at = row * o.element_bytes();
+  std::swap_ranges(o.bytes.begin() + at, o.bytes.begin() + at + bytes, o.bytes.begin() + at + bytes);
+  return out;
+}
+
+std::vector<Output> leaves_last_query_unwritten(const Call& call) {
+  std::vector<Output> out = call.launch();
+  const auto row = static_cast<int64_t>(out[0].got.bytes.size()) / field(call.problem, "n_tokens");
+  std::copy(out[0].around.before.bytes.end() - row, out[0].around.before.bytes.end(), out[0].got.bytes.end() - row);
+  return out;
+}
+
+/// Another order of additions when a call holds few queries: what a kernel with a tile chosen by n_tokens does.
+std::vector<Output> depends_on_chunk(const Call& call) {
+  std::vector<Output> out = call.launch();
+  if (field(call.problem, "n_tokens") < 5) nudge(out[0].got, 3, 1);
+  return out;
+}
+
+/// The same for the number of sequences.
+std::vector<Output> depends_on_batch(const Call& call) {
+  std::vector<Output> out = call.launch();
+  if (field(call.problem, "batch") > 1)
+    for (int64_t i = 0; i < out[0].got.count(); ++i) nudge(out[0].got, i, 1);
+  return out;
+}
+
+}  // namespace
+
+std::vector<Defect> attention_defects() {
+  return {
+      {"decode_ignores_last_key",
+       "decode_attention/v2 split_plus_one dtype=f16",
+       "n_kv is one short",
+       {"E0", "E1", "B", "S", "I:prefill"},
+       ignores_last_key},
+      {"decode_without_merge_rescale",
+       "decode_attention/v2 split_plus_one dtype=bf16",
+       "splits are merged without the factors of their maxima",
+       {"E0", "E1", "B", "S", "I:prefill", "I:batch_position"},
+       merge_without_rescale},
+      {"mask_one_key_late",
+       "prefill_attention/v2 spare_capacity dtype=f16",
+       "a query sees the key after its own",
+       {"E0", "E1", "B", "S", "I:decode"},
+       sees_one_key_more},
+      {"wrong_gqa_map",
+       "prefill_attention/v1 gqa_2 dtype=bf16",
+       "head h reads KV head h mod n_kv_heads",
+       {"E0", "E1", "B", "S", "I:decode"},
+       other_head_map},
+      {"scale_omitted",
+       "prefill_attention/v2 n_tokens=16 n_kv=83 n_heads=4 n_kv_heads=2 dtype=f16",
+       "scores are not divided by sqrt(head_dim)",
+       {"E1", "B", "S", "I:decode"},
+       no_scale},
+      {"swapped_heads",
+       "prefill_attention/v1 tile_plus_one dtype=f16",
+       "two heads of the last query change places",
+       {"E0", "E1", "B", "S", "I:decode", "I:batch_position", "I:query_alone", "I:chunks"},
+       swaps_heads},
+      {"last_query_unwritten",
+       "prefill_attention/v2 tile_plus_one dtype=bf16",
+       "the ragged last row is never stored",
+       {"E0", "E1", "B", "S", "I:poison", "I:decode", "I:batch_position", "I:query_alone", "I:chunks"},
+       leaves_last_query_unwritten},
+      {"chunk_dependent_order",
+       "prefill_attention/v2 tile_plus_one dtype=f16",
+       "small calls add in another order",
+       {"I:query_alone", "I:chunks"},
+       depends_on_chunk},
+      {"batch_dependent_order",
+       "prefill_attention/v2 split_plus_one dtype=f16",
+       "batches add in another order",
+       {"I:batch_position"},
+       depends_on_batch},
+  };
+}
+
+}  // namespace greta::verify

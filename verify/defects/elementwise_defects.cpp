@@ -1,0 +1,168 @@
+// Defects of the operators between the matmuls.
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/hip/runtime.hpp"
+#include "verify/defects/defects.hpp"
+
+namespace greta::verify {
+namespace {
+
+std::vector<Output> position_off_by_one(const Call& call) {
+  Data data = call.data;
+  Tensor& positions = data["positions"];
+  const int64_t n = field(call.problem, "n_positions");
+  for (int64_t i = 0; i < positions.count(); ++i)
+    positions.set(i, static_cast<float>((static_cast<int64_t>(positions.number(i)) + 1) % n));
+  return call.launch(call.problem, data);
+}
+
+std::vector<Output> other_pairs(const Call& call) {
+  return call.launch(with_field(call.problem, "half_split", 1 - field(call.problem, "half_split")), call.data);
+}
+
+/// a cos - b sin with both products rounded: what a compiler makes of it when fmaf is not written out.
+std::vector<Output> unfused(const Call& call) {
+  std::vector<Output> out = call.launch();
+  const std::vector<float> x = call.data["x"].floats();
+  const auto table = call.data["table"].as<float>();
+  const int64_t d = field(call.problem, "head_dim"), heads = field(call.problem, "n_heads");
+  for (int64_t i = 0; i + 1 < static_cast<int64_t>(x.size()); i += 2) {
+    const auto position = static_cast<int64_t>(call.data["positions"].number(i / (heads * d)));
+    const auto entry = static_cast<size_t>(position * d + i % d);
+    const float cos = table[entry], sin = table[entry + 1], a = x[static_cast<size_t>(i)],
+                b = x[static_cast<size_t>(i + 1)];
+    const float a_cos = a * cos, b_sin = b * sin, a_sin = a * sin, b_cos = b * cos;
+    out[0].got.set(i, a_cos - b_sin);
+    out[0].got.set(i + 1, a_sin + b_cos);
+  }
+  return out;
+}
+
+std::vector<Output> forgets_eps(const Call& call) {
+  std::string problem = call.problem;
+  const size_t at = problem.find("eps=");
+  problem.replace(at, problem.find(' ', at) - at, "eps=0");
+  return call.launch(problem, call.data);
+}
+
+std::vector<Output> swaps_gate_and_up(const Call& call) {
+  Data data = call.data;
+  std::swap(data["gate"].bytes, data["up"].bytes);
+  return call.launch(call.problem, data);
+}
+
+std::vector<Output> subtracts(const Call& call) {
+  Data data = call.data;
+  Tensor& y = data["y"];
+  for (int64_t i = 0; i < y.count(); ++i) y.set(i, -static_cast<float>(y.number(i)));
+  return call.launch(call.problem, data);
+}
+
+std::vector<Output> id_off_by_one(const Call& call) {
+  Data data = call.data;
+  Tensor& ids = data["ids"];
+  const int64_t n = field(call.problem, "n_vocab");
+  for (int64_t i = 0; i < ids.count(); ++i)
+    ids.set(i, static_cast<float>((static_cast<int64_t>(ids.number(i)) + 1) % n));
+  return call.launch(call.problem, data);
+}
+
+std::vector<Output> highest_of_equals(const Call& call) {
+  std::vector<Output> out = call.launch();
+  const Tensor& logits = call.data["logits"];
+  const int64_t width = field(call.problem, "width");
+  for (int64_t row = 0; row < out[0].got.count(); ++row) {
+    const auto found = static_cast<int64_t>(out[0].got.number(row));
+    if (found < 0) continue;
+    for (int64_t c = width - 1; c > found; --c)
+      if (logits.number(row * width + c) == logits.number(row * width + found)) {
+        out[0].got.set(row, static_cast<float>(c));
+        break;
+      }
+  }
+  return out;
+}
+
+/// Compares with > alone: NaN never wins and never shows.
+std::vector<Output> blind_to_nan(const Call& call) {
+  std::vector<Output> out = call.launch();
+  for (int64_t row = 0; row < out[0].got.count(); ++row)
+    if (out[0].got.number(row) < 0) out[0].got.set(row, 0.0f);
+  return out;
+}
+
+/// One element past the row is stored as well.
+std::vector<Output> writes_past_the_row(const Call& call) {
+  std::vector<Output> out = call.launch();
+  const std::vector<uint8_t>& written = out[0].around.written;
+  for (int64_t i = 0; i + 1 < out[0].got.count(); ++i)
+    if (written[static_cast<size_t>(i)] && !written[static_cast<size_t>(i) + 1]) {
+      out[0].got.set(i + 1, static_cast<float>(out[0].got.number(i)) + 1);
+      break;
+    }
+  return out;
+}
+
+std::vector<Output> stores_v_in_k(const Call& call) {
+  Data data = call.data;
+  data["k"].bytes = data["v"].bytes;
+  return call.launch(call.problem, data);
+}
+
+/// A second launch of the same data under the same settings gives another bit.
+std::vector<Output> differs_when_repeated(const Call& call) {
+  static const Data* last = nullptr;
+  static hip::ExecConfig::Poison poison;
+  std::vector<Output> out = call.launch();
+  if (&call.data == last && poison == hip::exec_config().poison && hip::exec_config().workers == 0 &&
+      hip::exec_config().order == hip::ExecConfig::Order::kForward && hip::exec_config().wave == 64)
+    nudge(out[0].got, 0, 1);
+  last = &call.data, poison = hip::exec_config().poison;
+  return out;
+}
+
+}  // namespace
+
+std::vector<Defect> elementwise_defects() {
+  return {
+      {"position_off_by_one",
+       "rope/v1 odd_tokens half_split=0 dtype=f16",
+       "the table row after the token's",
+       {"E0", "E1", "B", "S"},
+       position_off_by_one},
+      {"pairs_swapped",
+       "rope/v1 odd_tokens half_split=1 dtype=bf16",
+       "(2i, 2i+1) for (i, i + head_dim/2)",
+       {"E0", "E1", "B", "S"},
+       other_pairs},
+      {"unfused_product",
+       "rope/v1 odd_tokens half_split=0 dtype=f32",
+       "products rounded before they are added",
+       {"E1"},
+       unfused},
+      {"eps_forgotten", "rms_norm/v1 large_eps y=f16", "eps 0 for eps 0.5", {"E1", "B", "S"}, forgets_eps},
+      {"gate_and_up_swapped", "swiglu/v1 odd dtype=f16", "silu of up", {"E0", "E1", "B", "S"}, swaps_gate_and_up},
+      {"subtracts", "residual_add/v1 odd", "x - y for x + y", {"E0", "E1", "B", "S"}, subtracts},
+      {"id_off_by_one",
+       "embedding/v1 repeated_ids weights=q4_k",
+       "the row after the token's",
+       {"E0", "E1", "B"},
+       id_off_by_one},
+      {"highest_of_equals", "argmax/v1 odd", "the last of equal maxima wins", {"E0", "E1", "B"}, highest_of_equals},
+      {"blind_to_nan", "argmax/v1 odd", "a NaN among the logits goes unnoticed", {"E1", "B"}, blind_to_nan},
+      {"writes_past_the_row",
+       "kv_store/v1 decode_batch dtype=f16",
+       "one element of the next row is overwritten",
+       {"E0", "E1", "B"},
+       writes_past_the_row},
+      {"v_stored_as_k", "kv_store/v1 odd_rows dtype=bf16", "the K cache gets V", {"E0", "E1", "B"}, stores_v_in_k},
+      {"differs_when_repeated",
+       "residual_add/v1 llama3_8b",
+       "the same launch does not give the same bits twice",
+       {"I:repeat"},
+       differs_when_repeated},
+  };
+}
+
+}  // namespace greta::verify

@@ -1,0 +1,63 @@
+// Defects inside kernels (defective_kernels.hip), launched in RMSNorm's place, and one of the executor's settings.
+#include "kernels/hip/problem.hpp"
+#include "verify/buffers.hpp"
+#include "verify/defects/defective_kernels.hpp"
+#include "verify/defects/defects.hpp"
+
+namespace greta::verify {
+namespace {
+
+auto instead(RmsNormLaunch launch) {
+  return [launch](const Call& call) {
+    const auto p = from_line<RmsNormProblem>(call.problem);
+    Buffers buffers("rms_norm");
+    RmsNormArgs args;
+    args.x = buffers.in(call.data["x"]).as<const float>("x");
+    args.weight = buffers.in(call.data["weight"]).as<const float>("weight");
+    args.y = buffers.out(Tensor("y", p.y, {{"row", p.n_rows}, {"c", p.width}}));
+    launch(buffers.stream(), p, args);
+    return buffers.collect();
+  };
+}
+
+/// Additions in order of arrival: another order with another number of workers.
+std::vector<Output> depends_on_workers(const Call& call) {
+  std::vector<Output> out = call.launch();
+  if (hip::exec_config().workers == 1) nudge(out[0].got, 1, 1);
+  return out;
+}
+
+}  // namespace
+
+std::vector<Defect> kernel_defects() {
+  return {
+      {"missing_barrier",
+       "rms_norm/v1 odd_width y=f32",
+       "no barrier between a store to LDS and its readers",
+       {"I:order"},
+       instead(rms_norm_missing_barrier)},
+      {"serial_sum_of_waves",
+       "rms_norm/v1 n_rows=40 width=1000 y=f32",
+       "partial sums of waves added in a row on waves of 32",
+       {"I:wave"},
+       instead(rms_norm_serial_waves)},
+      {"reads_unwritten_memory",
+       "rms_norm/v1 odd_width y=f32",
+       "a flag nobody wrote decides",
+       {"I:poison"},
+       instead(rms_norm_reads_unwritten)},
+      {"reads_past_end",
+       "rms_norm/v1 odd_width y=f32",
+       "the last row's x is one row too far",
+       {"E0", "E1", "B", "S", "I:repeat", "I:poison", "I:order", "I:wave", "I:workers", "I:row_alone",
+        "I:neighbours_nan"},
+       instead(rms_norm_reads_past_end)},
+      {"worker_dependent_order",
+       "rms_norm/v1 odd_width y=f32",
+       "partial results added in order of arrival",
+       {"I:workers"},
+       depends_on_workers},
+  };
+}
+
+}  // namespace greta::verify
