@@ -15,6 +15,17 @@ if(GRETA_PLATFORM STREQUAL "host")
   if(NOT GRETA_ASAN)
     list(APPEND GRETA_HIP_OPTIONS -O3)
   endif()
+  if(GRETA_RACES)
+    # Kernels, and nothing else, call a hook at every access; it is ours (kernels/hip/host/tsan_hooks.cpp), not the
+    # sanitizer's. Vector accesses would not be seen.
+    list(APPEND GRETA_HIP_OPTIONS -fsanitize=thread)
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+      list(APPEND GRETA_HIP_OPTIONS -mllvm -tsan-instrument-func-entry-exit=0 -fno-vectorize -fno-slp-vectorize)
+    else()
+      list(APPEND GRETA_HIP_OPTIONS --param=tsan-instrument-func-entry-exit=0 -fno-tree-vectorize)
+    endif()
+    target_compile_definitions(greta_hip_platform INTERFACE GRETA_RACES=1)
+  endif()
 
 elseif(GRETA_PLATFORM STREQUAL "rocm")
 

@@ -126,16 +126,19 @@ void note_launch(const Stream& stream, const LaunchShape& shape, std::span<const
 
 uint64_t current_sequence() { return t_sequence; }
 
-LaunchRecord current_launch() {
-  Note note;
-  {
-    Ring& r = ring();
-    std::lock_guard lock(r.mutex);
-    if (r.launches == 0) return {};
-    note = r.notes[(r.launches - 1) % kKept];
-  }
-  return readable(note);
+namespace {
+/// Empty when the ring has moved on.
+Note note_of(uint64_t sequence) {
+  Ring& r = ring();
+  std::lock_guard lock(r.mutex);
+  if (sequence == 0 || sequence > r.launches || sequence + kKept <= r.launches) return {};
+  return r.notes[(sequence - 1) % kKept];
 }
+}  // namespace
+
+std::vector<ErasedArgument> arguments_of(uint64_t sequence) { return note_of(sequence).arguments; }
+LaunchRecord launch_of(uint64_t sequence) { return readable(note_of(sequence)); }
+LaunchRecord current_launch() { return launch_of(t_sequence); }
 
 }  // namespace neutral
 }  // namespace greta::hip

@@ -23,11 +23,12 @@ __global__ void read_before_start(const float* x, float* y) {
   y[i] = x[i - 1];
 }
 
-constexpr int kLdsOverrunLine = __LINE__ + 4;
+constexpr int kLdsOverrunLine = __LINE__ + 5;
 __global__ void lds_overrun(float* y) {
   GRETA_LDS(float, tile, [kThreads]);
+  float* const at = tile;  // without the extent, which the sanitizer of host-asan would check first
   const int i = static_cast<int>(threadIdx.x);
-  tile[i + 1] = 1.0f;
+  at[i + 1] = 1.0f;
   __syncthreads();
   y[i] = tile[i];
 }
@@ -78,19 +79,22 @@ __global__ void half_wave_collective(float* y) {
   y[i] = v;
 }
 
-constexpr int kLdsRaceLine = __LINE__ + 5;
+constexpr int kLdsRaceLine = __LINE__ + 7;
 __global__ void lds_race(float* y) {
   GRETA_LDS(float, tile, [kThreads]);
   const int i = static_cast<int>(threadIdx.x);
+  tile[i] = 0.0f;
+  __syncthreads();
   tile[i] = static_cast<float>(i);  // no barrier between this and the next line
   y[i] = tile[(i + 1) % kThreads];
 }
 
-constexpr int kReductionRaceLine = __LINE__ + 6;
+constexpr int kReductionRaceLine = __LINE__ + 7;
 __global__ void reduction_without_barriers(const float* x, float* y) {
   GRETA_LDS(float, partial, [kThreads]);
   const int i = static_cast<int>(threadIdx.x);
   partial[i] = x[i];
+  __syncthreads();
   for (int half = kThreads / 2; half > 0; half /= 2)
     if (i < half) partial[i] += partial[i + half];
   if (i == 0) y[0] = partial[0];
@@ -257,7 +261,11 @@ const std::vector<PlantedFault>& planted_faults() {
        "threads of a workgroup read what a neighbour writes",
        F::kHostRaces,
        kFault,
-       [](Stream& s) { run_on(s, "race_in_global_memory", &race_in_global_memory, 1); },
+       [](Stream& s) {
+         DeviceBuffer<float> y("planted.y", kCount);
+         launch(s, {"race_in_global_memory", 1, kThreads}, &race_in_global_memory, inout("y", y.view(), kCount));
+         s.synchronize();
+       },
        {"race in kernel race_in_global_memory", "'planted.y'", "argument 'y'", line<kGlobalRaceLine>()}},
       {"uninitialised_lds",
        "the last element of an LDS array is read but never written",

@@ -83,14 +83,22 @@ constexpr LdsFill lds_fill_of() {
   if constexpr (std::is_same_v<E, bf16_t>) return LdsFill::kBF16;
   return LdsFill::kBytes;
 }
-void place_lds(LdsSlot& slot, size_t bytes, size_t alignment, LdsFill fill, const char* name, Site site);
+struct LdsDeclaration {
+  size_t bytes;
+  size_t alignment;
+  unsigned element_bytes;
+  LdsFill fill;
+  const char* name;
+  Site site;
+};
+void place_lds(LdsSlot& slot, const LdsDeclaration& declaration);
 void* dynamic_lds();
 
 template <class T>
 T& lds_array(LdsSlot& slot, const char* name, Site site) {
   static_assert(std::is_trivially_destructible_v<T>, "LDS holds plain data");
   if (slot.block_generation != t_state.block_generation)
-    place_lds(slot, sizeof(T), alignof(T), lds_fill_of<T>(), name, site);
+    place_lds(slot, {sizeof(T), alignof(T), sizeof(std::remove_all_extents_t<T>), lds_fill_of<T>(), name, site});
   return *static_cast<T*>(slot.address);
 }
 

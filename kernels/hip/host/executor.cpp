@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "kernels/hip/launch_ring.hpp"
 #include "kernels/hip/text.hpp"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -189,6 +190,7 @@ void Worker::prepare(Job& job) {
   for (unsigned w = 0; w * wave < n_threads_; ++w)
     waves_[w].lanes = static_cast<int>(std::min(wave, n_threads_ - w * wave));
   prepare_dynamic_lds(job.shape->dynamic_lds_bytes);
+  if (kRaces) Shadow::instance().begin_launch(neutral::arguments_of(job.sequence), job.config.wave);
 }
 
 bool Worker::next_block() {
@@ -214,6 +216,7 @@ bool Worker::next_block() {
     for (unsigned t = n_threads_; t > 1; --t) std::swap(table_[t - 1], table_[splitmix(random_) % t]);
   }
   begin_lds();
+  if (kRaces) Shadow::instance().begin_block(block_);
   return true;
 }
 
@@ -296,6 +299,7 @@ void Worker::complete_barrier() {
   head_ = 0;
   tail_ = n_threads_;
   arrived_ = 0;
+  if (kRaces) Shadow::instance().block_barrier();
   if (job_->config.order == ExecConfig::Order::kRandom)
     for (unsigned t = n_threads_; t > 1; --t) std::swap(ready_[t - 1], ready_[splitmix(random_) % t]);
 }
@@ -326,6 +330,7 @@ void Worker::meet(void* operand, Perform perform, const char* what, Site site, b
 
 void Worker::complete_wave(Wave& wave) {
   if (wave.perform) wave.perform(wave.operands.data(), wave.lanes);
+  if (kRaces && !wave.perform) Shadow::instance().wave_barrier(static_cast<unsigned>(&wave - waves_.data()));
   wave.arrived = 0;
   const auto push = [&](int lane) { ready_[tail_++ % kMaxThreads] = wave.fibers[static_cast<size_t>(lane)]; };
   switch (job_->config.order) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "kernels/hip/host/device.hpp"
+#include "kernels/hip/host/shadow.hpp"
 #include "kernels/hip/launch_shape.hpp"
 #include "kernels/hip/platform.hpp"
 
@@ -57,20 +58,19 @@ struct Wave {
   std::array<Fiber*, 64> fibers;
 };
 
-/// A static LDS array of this worker. It keeps its place for all kernels and workgroups that declare it: right-aligned
-/// against an unmapped page, so that an overrun stops at the guilty statement.
+/// An LDS array of this worker. A static one keeps its place for all kernels and workgroups that declare it:
+/// right-aligned against unmapped memory, so that an overrun stops at the guilty statement.
 struct LdsArray {
   std::string name;
   Site site;
   char* data = nullptr;
   size_t bytes = 0;
-  char* mapping = nullptr;
-  size_t mapped = 0;
+  std::unique_ptr<ShadowRegion> shadow;  ///< host-races
 };
 
 /// Why a workgroup ended early. Noted on the fiber or in the signal handler, put into words on the worker's own stack.
 struct Trouble {
-  enum class Kind { kNone, kSignal, kDivergence, kMessage, kUnavailable };
+  enum class Kind { kNone, kSignal, kDivergence, kShadow, kMessage, kUnavailable };
   Kind kind = Kind::kNone;
   bool of_thread = true;  ///< false: found at the end of the workgroup
   int signal = 0;
@@ -87,7 +87,7 @@ struct Job {
   void* context = nullptr;
   ExecConfig config;
   uint64_t blocks = 0;
-  uint64_t sequence = 0;
+  uint64_t sequence = 0;              ///< in the launch ring
   std::vector<uint32_t> block_order;  ///< empty: by number
   uint64_t started = 0;               ///< time stamp counter
   bool helped = false;                ///< the pool was woken; only the calling worker looks
@@ -118,9 +118,10 @@ class Worker {
   /// Waits until every lane of the wave is here; the last one runs `perform`. `full`: a wave with missing lanes (a
   /// workgroup that is no multiple of the wave) is an error.
   void meet(void* operand, Perform perform, const char* what, Site site, bool full = true);
-  void place_lds(LdsSlot& slot, size_t bytes, size_t alignment, LdsFill fill, const char* name, Site site);
-  void* dynamic_lds() const { return dynamic_lds_; }
+  void place_lds(LdsSlot& slot, const LdsDeclaration& declaration);
+  void* dynamic_lds() const { return lds_.front()->data; }
   const ExecConfig& config() const { return job_->config; }
+  const Job& job() const { return *job_; }
   /// Ends the workgroup: to run(), leaving every fiber of the workgroup where it is.
   [[noreturn]] void abandon();
   [[noreturn]] void fail(Trouble::Kind kind, std::string message);
@@ -130,6 +131,10 @@ class Worker {
   Trouble& trouble() { return trouble_; }
   const Fiber* fiber_with_guard_at(uintptr_t address) const;
   const LdsArray* lds_near(uintptr_t address, int64_t* offset) const;
+  uintptr_t lds_with_shadow(const ShadowRegion* region) const;
+  bool on_stack(uintptr_t address) const {
+    return address - reinterpret_cast<uintptr_t>(current_->stack) < current_->stack_bytes;
+  }
   /// The fibers that are inside a thread, and how many threads have started and ended.
   std::vector<const Fiber*> busy_fibers() const;
 
@@ -141,6 +146,7 @@ class Worker {
   void consider_help(uint64_t done);
   void prepare_dynamic_lds(size_t bytes);
   void begin_lds();
+  void free_lds();
   void end_block();
   void pass_on();
   void complete_barrier();
@@ -183,12 +189,12 @@ class Worker {
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::array<Wave, kMaxThreads / 32> waves_;
 
-  // LDS.
-  std::vector<std::unique_ptr<LdsArray>> lds_;
-  std::vector<const LdsArray*> placed_;  ///< of this workgroup
+  // LDS: the arena is cut into slots, an array each; slot 0 is dynamic LDS.
+  LdsArray& new_lds_array(std::string name, Site site, size_t bytes, size_t alignment, unsigned element_bytes);
+  char* arena_ = nullptr;
+  std::vector<std::unique_ptr<LdsArray>> lds_;  ///< by slot
+  std::vector<const LdsArray*> placed_;         ///< of this workgroup
   size_t lds_used_ = 0;
-  std::unique_ptr<LdsArray> dynamic_;
-  void* dynamic_lds_ = nullptr;
 
   Trouble trouble_;
   // What prepare() made the table for.

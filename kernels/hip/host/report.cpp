@@ -4,6 +4,7 @@
 #include <map>
 
 #include "kernels/hip/host/executor.hpp"
+#include "kernels/hip/launch_ring.hpp"
 #include "kernels/hip/registry.hpp"
 #include "kernels/hip/text.hpp"
 
@@ -17,10 +18,10 @@ std::string hex(uintptr_t value) {
 
 std::string offset_in_array(int64_t offset, size_t bytes) {
   const auto size = static_cast<int64_t>(bytes);
-  if (offset < 0) return concat(-offset, " bytes before its start");
-  if (offset == size) return "first byte past its end";
-  if (offset > size) return concat(offset - size, " bytes past its end");
-  return "inside";
+  if (offset < 0) return concat(": ", -offset, " bytes before its start");
+  if (offset == size) return ": first byte past its end";
+  if (offset > size) return concat(": ", offset - size, " bytes past its end");
+  return "";
 }
 
 /// The buffer an address belongs to, and the launch's argument for it.
@@ -28,13 +29,13 @@ std::string place_of(const Worker& worker, uintptr_t address) {
   int64_t offset = 0;
   if (const LdsArray* a = worker.lds_near(address, &offset)) {
     const std::string where = a->site.file ? concat(", declared at ", text_of(a->site)) : "";
-    return concat("offset ", offset, " of LDS array '", a->name, "' (", a->bytes, " bytes", where,
-                  "): ", offset_in_array(offset, a->bytes));
+    return concat("offset ", offset, " of LDS array '", a->name, "' (", a->bytes, " bytes", where, ")",
+                  offset_in_array(offset, a->bytes));
   }
   if (address < 65536) return "null pointer";
   const AddressReport report = describe_address(address);
   if (report.allocation.id == 0) return report.text;
-  const LaunchRecord launch = neutral::current_launch();
+  const LaunchRecord launch = neutral::launch_of(worker.job().sequence);
   for (const LaunchArgument& a : launch.arguments)
     if (a.id == report.allocation.id) return concat(report.text, ", argument '", a.name, "' (", a.direction, ")");
   std::string text = report.text + ", no argument of this launch";
@@ -55,6 +56,46 @@ std::string signal_text(const Worker& worker, const Trouble& t, const std::strin
                 place_of(worker, t.address), "; at ", line);
 }
 
+uint3 block_index(const LaunchShape& shape, uint64_t block) {
+  const Extent3& g = shape.grid;
+  return {static_cast<unsigned>(block % g.x), static_cast<unsigned>(block / g.x % g.y),
+          static_cast<unsigned>(block / g.x / g.y)};
+}
+
+uint3 thread_index(const LaunchShape& shape, unsigned linear) {
+  const Extent3& b = shape.block;
+  return {linear % b.x, linear / b.x % b.y, linear / b.x / b.y};
+}
+
+std::string shadow_text(const Worker& worker, const LaunchShape& shape, uint64_t block, const std::string& where) {
+  const ShadowFinding& f = Shadow::instance().finding();
+  const std::string place = place_of(worker, f.address);
+  const std::string here = concat(f.writes ? "write" : "read", " at ", source_line(f.at));
+  switch (f.kind) {
+    case ShadowFinding::Kind::kRace: {
+      const bool blocks = f.other_block != block;
+      return concat("race in kernel ", shape.kernel, " block ", text_of(block_index(shape, block)), ": ", place, ": ",
+                    here, " by thread ", text_of(t_state.thread), ", ", f.other_writes ? "written" : "read",
+                    " before at ", source_line(f.other_at), " by ",
+                    blocks ? concat("block ", text_of(block_index(shape, f.other_block)), " ") : "", "thread ",
+                    text_of(thread_index(shape, f.other_thread)),
+                    blocks ? "; nothing orders workgroups" : "; no barrier lies between");
+    }
+    case ShadowFinding::Kind::kUninitialisedLds:
+      return concat("uninitialised LDS read in ", where, ": ", place, ": ", here,
+                    "; no thread of the workgroup has written it yet (never, or a barrier is missing)");
+    case ShadowFinding::Kind::kUnwrittenOut:
+      return concat("uninitialised read in ", where, ": ", place, ": ", here,
+                    "; an out() argument is read before this launch has written it");
+    case ShadowFinding::Kind::kWriteToInput:
+      return concat("write to an input in ", where, ": ", place, "; ", here);
+    case ShadowFinding::Kind::kOutside:
+      return concat("illegal ", f.writes ? "write" : "read", " in ", where, ": ", place,
+                    ", outside the elements that the launch declares; ", here);
+  }
+  return where;
+}
+
 }  // namespace
 
 std::string text_of(const Site& site) {
@@ -63,10 +104,7 @@ std::string text_of(const Site& site) {
 std::string text_of(const uint3& v) { return concat("(", v.x, ",", v.y, ",", v.z, ")"); }
 
 std::string describe_trouble(const Worker& worker, const Trouble& trouble, const Job& job, uint64_t block) {
-  const Extent3& g = job.shape->grid;
-  const uint3 at{static_cast<unsigned>(block % g.x), static_cast<unsigned>(block / g.x % g.y),
-                 static_cast<unsigned>(block / g.x / g.y)};
-  std::string where = concat("kernel ", job.shape->kernel, " block ", text_of(at));
+  std::string where = concat("kernel ", job.shape->kernel, " block ", text_of(block_index(*job.shape, block)));
   if (trouble.of_thread && trouble.kind != Trouble::Kind::kDivergence)
     where += concat(" thread ", text_of(t_state.thread));
   std::string what;
@@ -74,6 +112,8 @@ std::string describe_trouble(const Worker& worker, const Trouble& trouble, const
     what = signal_text(worker, trouble, where);
   else if (trouble.kind == Trouble::Kind::kDivergence)
     what = concat("barrier divergence in ", where, ": ", divergence_text(worker));
+  else if (trouble.kind == Trouble::Kind::kShadow)
+    what = shadow_text(worker, *job.shape, block, where);
   else
     what = concat(where, ": ", trouble.message);
   return concat(what, "; launched at ", neutral::short_location(job.shape->where));

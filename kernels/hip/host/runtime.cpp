@@ -101,6 +101,8 @@ void dispatch(Stream&, const LaunchShape& shape, const KernelCall& call) {
   job.config = exec_config();
   job.blocks = shape.grid.total();
   job.started = __rdtsc();
+  job.sequence = neutral::current_sequence();
+  if (host::kRaces) job.config.workers = 1;  // the shadow memory keeps one order of events
   if (job.config.order == ExecConfig::Order::kRandom) {
     job.block_order.resize(job.blocks);
     std::iota(job.block_order.begin(), job.block_order.end(), 0u);

@@ -64,3 +64,9 @@ void install_fault_handlers() {
 }
 
 }  // namespace greta::hip::host
+
+#if defined(__SANITIZE_ADDRESS__)
+// Read by AddressSanitizer at start. The handlers' stack above is ours: the sanitizer must not replace or free it.
+// Kernel frames live on fiber stacks of one size, so no frames on the heap.
+extern "C" const char* __asan_default_options() { return "use_sigaltstack=0:detect_stack_use_after_return=0"; }
+#endif

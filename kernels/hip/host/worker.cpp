@@ -25,8 +25,7 @@ Worker::Worker() {
 
 Worker::~Worker() {
   for (const auto& f : fibers_) munmap(f->stack - kPage, f->stack_bytes + kPage);
-  for (const auto& a : lds_) munmap(a->mapping, a->mapped);
-  if (dynamic_) munmap(dynamic_->mapping, dynamic_->mapped);
+  free_lds();
   t_worker = nullptr;
 }
 
