@@ -31,8 +31,8 @@ DefectSide defect_side_from(const std::string& text) {
 }
 
 void print_diff(const char* label, const LogitsDiff& d) {
-  fmt::print("  {:<22} max_abs_diff {:<12.6g} p99 {:<12.6g} top-1 {:<8.4g} KL {:<12.4g} relative {:.4g}\n", label,
-             d.max_abs_diff(), d.p99_abs_diff(), d.top1_agreement(), d.kl(), d.max_relative());
+  fmt::print("  {:<22} max_abs_diff {:<12.6g} p99 {:<12.6g} top-1 {:<8.4g} KL {:<10.4g} relative {:.4g}, rms {:.4g}\n",
+             label, d.max_abs_diff(), d.p99_abs_diff(), d.top1_agreement(), d.kl(), d.max_relative(), d.rms_relative());
 }
 
 void print_side(const char* label, const SideRun& run) {
@@ -58,8 +58,10 @@ void print_result(const GateRequest& request, const GateResult& result, const st
   if (result.between) print_diff("a against b", *result.between);
   if (result.reference_a) print_diff("a against reference", *result.reference_a);
   if (result.reference_b) print_diff("b against reference", *result.reference_b);
-  fmt::print("  bound on relative      {:.4g} ({} x {:.4g}, what the number formats alone do here)\n", result.bound,
-             kBoundFactor, result.noise);
+  fmt::print(
+      "  bounds on relative     {:.4g} at a position, {:.4g} root mean square (the number formats alone: {:.4g}, "
+      "{:.4g})\n",
+      result.bound, result.bound_rms, result.noise, result.noise_rms);
   fmt::print("{}{}{}\n", results::verdict_name(result.outcome.verdict), result.outcome.reason.empty() ? "" : ": ",
              result.outcome.reason);
   if (result.outcome.verdict != results::Verdict::kPass) fmt::print("  repeat: {}\n", repeat);

@@ -106,6 +106,11 @@ double LogitsDiff::max_relative() const {
   for (const auto& p : positions) v = std::max(v, p.relative);
   return v;
 }
+double LogitsDiff::rms_relative() const {
+  double squares = 0;
+  for (const auto& p : positions) squares += p.relative * p.relative;
+  return positions.empty() ? 0 : std::sqrt(squares / static_cast<double>(positions.size()));
+}
 double LogitsDiff::kl() const {
   double v = 0;
   for (const auto& p : positions) v = std::max(v, p.kl);

@@ -30,6 +30,7 @@ struct LogitsDiff {
   double max_abs_diff() const;    ///< worst position
   double p99_abs_diff() const;    ///< worst position's p99
   double max_relative() const;    ///< worst position
+  double rms_relative() const;    ///< root of the mean square over positions
   double top1_agreement() const;  ///< share of positions, 0..1
   double kl() const;              ///< worst position
   bool bits_equal() const;
