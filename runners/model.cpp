@@ -1,6 +1,10 @@
-// greta model: what can be done with a model file. Each verb below it is one file runners/model_<verb>.cpp and one line here.
+// greta model: what can be done with a model file. Each verb below it is one file runners/model_<verb>.cpp and one line
+// here.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 
+#include "kernels/hip/error.hpp"
 #include "runners/verbs.hpp"
 
 namespace greta::runners {
@@ -9,16 +13,21 @@ namespace {
 using Register = void (*)(CLI::App&, CommonFlags&);
 
 constexpr Register kModelVerbs[] = {
-    register_model_logits,
-    register_model_generate,
+    register_model_info,     register_model_make,   register_model_quantize,
+    register_model_tokenize, register_model_logits, register_model_generate,
 };
 
 }  // namespace
 
 void register_model(CLI::App& app, CommonFlags& flags) {
-  CLI::App* model = app.add_subcommand("model", "work with a model file (GGUF)");
+  CLI::App* model = app.add_subcommand("model", "look at, make, quantise and run models (GGUF files)");
   model->require_subcommand(1);
   for (const Register add : kModelVerbs) add(*model, flags);
+}
+
+void refuse_records(const CommonFlags& flags, std::string_view verb) {
+  if (!flags.json.empty())
+    throw_invalid(fmt::format("{} measures nothing and writes no records; leave out --json {}", verb, flags.json));
 }
 
 }  // namespace greta::runners

@@ -63,9 +63,17 @@ void register_test(CLI::App& app, CommonFlags& flags);
 void register_verify(CLI::App& app, CommonFlags& flags);
 void register_list(CLI::App& app, CommonFlags& flags);
 void register_gate(CLI::App& app, CommonFlags& flags);
+/// `greta model` and, below it, one function a subcommand, each in its own file (runners/model_<name>.cpp).
 void register_model(CLI::App& app, CommonFlags& flags);
+void register_model_info(CLI::App& model, CommonFlags& flags);
+void register_model_make(CLI::App& model, CommonFlags& flags);
+void register_model_quantize(CLI::App& model, CommonFlags& flags);
+void register_model_tokenize(CLI::App& model, CommonFlags& flags);
 void register_model_logits(CLI::App& model, CommonFlags& flags);
 void register_model_generate(CLI::App& model, CommonFlags& flags);
+
+/// For verbs that write no records: kInvalidArgument when --json was given, rather than leaving it without effect.
+void refuse_records(const CommonFlags& flags, std::string_view verb);
 
 /// "0,3,5-7" -> {0,3,5,6,7}. Throws kInvalidArgument for anything else.
 std::vector<int> parse_layers(std::string_view list);
