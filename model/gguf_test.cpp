@@ -166,7 +166,7 @@ TEST(GgufWriter, ReportsAFullDisk) {
     GgufWriter out(folder / "no/such/folder/a.gguf");
     FAIL();
   } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::kIo);
+    EXPECT_EQ(e.kind(), ErrorKind::kInvalidArgument);
   }
 }
 

@@ -27,7 +27,12 @@ GgufWriter::GgufWriter(std::string path, uint32_t alignment) : path_(std::move(p
         "alignment must be a power of two from 8");
   partial_path_ = fmt::format("{}.{}.tmp", path_, ::getpid());
   fd_ = ::open(partial_path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-  if (fd_ < 0) fail("create");
+  if (fd_ < 0) {
+    // A path that cannot be is the caller's mistake, a disk without room is not.
+    const bool no_room = errno == ENOSPC || errno == EDQUOT || errno == EIO || errno == EMFILE || errno == ENFILE;
+    if (no_room) fail("create");
+    check(false, fmt::format("cannot create {}: {}", partial_path_, std::strerror(errno)));
+  }
   buffer_.reserve(kBufferBytes);
   if (alignment != kDefaultAlignment) add("general.alignment", alignment);
 }

@@ -8,8 +8,9 @@
 //   out.begin_data();                                      // header written, space on the disk reserved
 //   out.write(bytes) ...                                   // in any pieces; padding is put in between tensors
 //   out.finish();
-// Errors: kIo naming the file and the system's reason (disk full, no permission, no such folder); kInvalidArgument for
-// a key or tensor given twice and for calls out of order or with the wrong number of bytes.
+// Errors: kIo naming the file and the system's reason when it cannot be written (disk full); kInvalidArgument when it
+// cannot be created where it is wanted (no such folder), for a key or tensor given twice and for calls out of order or
+// with the wrong number of bytes.
 #pragma once
 
 #include <cstddef>
