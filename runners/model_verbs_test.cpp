@@ -94,7 +94,7 @@ TEST(ModelVerbs, BadInputExits2AndSaysWhat) {
   std::ofstream(folder / "short", std::ios::binary) << file_text(kSample).substr(0, 200'000);
   const std::vector<std::pair<std::vector<std::string>, const char*>> wrong = {
       {{}, "verb"},
-      {{"paint"}, "paint"},
+      {{"paint"}, "subcommand"},
       {{"info"}, "model"},
       {{"info", folder / "absent"}, "No such file"},
       {{"info", "/"}, "not a regular file"},
