@@ -13,6 +13,8 @@
 namespace greta::verify {
 namespace {
 
+constexpr uint64_t kFullSeeds = 3;  ///< draws of inputs a case gets in the full tier
+
 using Fields = std::vector<std::pair<std::string, std::string>>;
 
 const Operator& operator_named(std::span<const Operator* const> operators, const std::string& name) {
@@ -25,9 +27,9 @@ const Operator& operator_named(std::span<const Operator* const> operators, const
 }
 
 void check_tiers(const std::string& wanted) {
-  static const std::regex known("(E0|E1|B|S|I|I:[a-z_]+)(,(E0|E1|B|S|I|I:[a-z_]+))*");
+  static const std::regex known("(E0|E1|B|S|X|I|I:[a-z_]+)(,(E0|E1|B|S|X|I|I:[a-z_]+))*");
   if (!std::regex_match(wanted, known))
-    throw_invalid(fmt::format("--tier '{}': wanted quick, full, or tiers among E0, E1, B, S, I, I:NAME", wanted));
+    throw_invalid(fmt::format("--tier '{}': wanted quick, full, or tiers among E0, E1, B, S, I, I:NAME, X", wanted));
 }
 
 uint64_t parse_seed(const std::string& text) {
@@ -111,12 +113,14 @@ std::vector<PlannedCase> plan(std::span<const Operator* const> operators, const 
       for (const Case& row : cases) {
         if (row.full && !full) continue;
         if (covered_elsewhere(*op, rung, row.problem)) continue;
-        PlannedCase planned{op, rung, row, {}, options.seed};
-        for (const std::string& tier :
-             CaseRunner(*op, rung.name, row.problem, 0, ExpMode::kPortable).tiers(row.invariance))
-          if (tier_wanted(tiers, tier) && std::regex_search(title(planned, tier), filter))
-            planned.tiers.push_back(tier);
-        if (!planned.tiers.empty()) out.push_back(std::move(planned));
+        for (uint64_t seed = options.seed; seed < options.seed + (full ? kFullSeeds : 1); ++seed) {
+          PlannedCase planned{op, rung, row, {}, seed};
+          const CaseRunner runner(*op, rung.name, row.problem, seed, ExpMode::kPortable);
+          for (const std::string& tier : runner.tiers(row.invariance))
+            if (tier_wanted(tiers, tier) && std::regex_search(title(planned, tier), filter))
+              planned.tiers.push_back(tier);
+          if (!planned.tiers.empty()) out.push_back(std::move(planned));
+        }
       }
     }
   }

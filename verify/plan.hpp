@@ -25,8 +25,9 @@ struct PlannedCase {
 std::string title(const PlannedCase& planned, const std::string& tier);
 
 struct PlanOptions {
-  std::string filter;          ///< regular expression searched in title(); empty: all
-  std::string tier = "quick";  ///< quick, full, or tiers ("E1", "I", "I:wave", "E0,B"); with a tier, quick cases
+  std::string filter;  ///< regular expression searched in title(); empty: all
+  /// quick; full (all rows, each with seed, seed + 1 and seed + 2); or tiers of the quick rows: "E1", "I:wave", "E0,B".
+  std::string tier = "quick";
   uint64_t seed = 1;
   std::vector<std::pair<std::string, std::string>> rungs;  ///< operator, rung: only that rung of that operator
 };

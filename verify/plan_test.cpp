@@ -32,10 +32,10 @@ TEST(Plan, EveryTitleIsUniqueAndReadsBackAsItself) {
       EXPECT_EQ(title(again, tier), words);
       EXPECT_EQ(again.row.problem, planned.row.problem) << words;
       EXPECT_EQ(again.tiers, std::vector<std::string>{tier}) << words;
-      EXPECT_EQ(again.seed, 7u);
+      EXPECT_EQ(again.seed, planned.seed);
       // As a free line, too.
-      const std::string line =
-          fmt::format("{}/{} tier={} {} seed=7", planned.op->name(), planned.rung.name, tier, planned.row.problem);
+      const std::string line = fmt::format("{}/{} tier={} {} seed={}", planned.op->name(), planned.rung.name, tier,
+                                           planned.row.problem, planned.seed);
       EXPECT_EQ(parse_repeat(operators(), line, 1).row.problem, planned.row.problem);
     }
   EXPECT_GT(seen.size(), 100u);

@@ -26,7 +26,12 @@ constexpr CaseRow<QuantMatmulProblem> kCases[] = {
     {"sample_llama_down", {.m = 3, .n_out = 256, .n_in = 768}, "feed-forward of the sample model", kQuick, kOnce},
     {"llama3_8b_row", {.m = 1, .n_out = 24, .n_in = 4096}, "16 superblocks: a row of Llama-3-8B", kQuick, kInvariant},
     {"llama3_8b_down", {.m = 2, .n_out = 6, .n_in = 14336}, "56 superblocks: the longest chain", kQuick, kOnce},
-    {"prefill", {.m = 131, .n_out = 257, .n_in = 1024}, "many rows, prime in both directions", kFull, kInvariant},
+    {"llama3_8b_gate",
+     {.m = 67, .n_out = 517, .n_in = 4096},
+     "part of a feed-forward matrix, ragged tiles",
+     kFull,
+     kInvariant},
+    {"prefill", {.m = 131, .n_out = 257, .n_in = 1024}, "many rows, prime in both directions", kQuick, kOnce},
 };
 
 // Types of X and Y change with the row, so that all are seen without all combinations.

@@ -6,6 +6,16 @@
 
 namespace greta::verify {
 
+const std::vector<Defect>& defects() {
+  static const std::vector<Defect> all = [] {
+    std::vector<Defect> out;
+    for (auto&& part : {attention_defects(), matmul_defects(), elementwise_defects()})
+      out.insert(out.end(), part.begin(), part.end());
+    return out;
+  }();
+  return all;
+}
+
 int64_t field(const std::string& problem, const std::string& key) {
   for (const auto& [k, v] : problem_detail::split_line(problem))
     if (k == key) return problem_detail::parse_integer(k, v);

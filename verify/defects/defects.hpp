@@ -1,6 +1,6 @@
 // Seeded defects: operators that launch the real kernel and are wrong on purpose around it, and kernels that are wrong
-// themselves. Each says which tiers must turn red on it; defects_test.cpp proves it, so that no tier can go blind
-// unnoticed. Test-only: nothing here is linked into the program.
+// themselves (those in the tests alone). Each says which tiers must turn red on it; defects_test.cpp proves it, so that
+// no tier can go blind unnoticed. `greta verify --defect NAME` shows one.
 #pragma once
 
 #include <functional>
@@ -37,6 +37,9 @@ std::vector<Defect> attention_defects();
 std::vector<Defect> matmul_defects();
 std::vector<Defect> elementwise_defects();
 std::vector<Defect> kernel_defects();
+
+/// All but those inside kernels, which only the tests link.
+const std::vector<Defect>& defects();
 
 /// The operator with run() replaced.
 class Defective final : public Operator {
