@@ -9,6 +9,7 @@
 
 #include "kernels/hip/error.hpp"
 
+#include "model/defects.hpp"
 #include "runners/test_steps.hpp"
 #include "runners/verbs.hpp"
 
@@ -71,9 +72,10 @@ class Plan {
 
   std::vector<Step> steps() {
     google_test("lints", "runners_test", kLintFilter, 300);
-    google_test("launcher, program, test runner", "runners_test", fmt::format("-{}", kLintFilter), 300);
+    google_test("launcher, program, test runner", "runners_test", fmt::format("-{}", kLintFilter), 600);
     for (const Room& room : kRooms) google_test(room.binary, room.binary, "", room.limit_s);
     green("verify", {"verify", "--tier", full_ ? "full" : "quick"}, full_ ? 7200 : 900);
+    gates();
     return std::move(steps_);
   }
 
@@ -83,14 +85,71 @@ class Plan {
     if (!filter.empty()) argv.push_back("--gtest_filter=" + filter);
     steps_.push_back({.name = name, .argv = argv, .limit_s = limit, .judge = judge_google_test, .skip_reason = {}});
   }
-  /// A verb that must end green, and whose cases count as checks.
-  void green(const std::string& name, std::vector<std::string> arguments, double limit) {
+
+  /// A verb of the program, with flags handed on and records of its own; returns their file.
+  std::string verb(const std::string& name, std::vector<std::string> arguments, double limit) {
     const std::string records = scratch_.file(fmt::format("{}.jsonl", steps_.size()));
     arguments.insert(arguments.begin(), program_path());
     arguments.insert(arguments.end(), words_.begin(), words_.end());
     arguments.insert(arguments.end(), {"--json", records});
-    steps_.push_back(
-        {.name = name, .argv = arguments, .limit_s = limit, .judge = expect_green_records(records), .skip_reason = {}});
+    steps_.push_back({.name = name, .argv = arguments, .limit_s = limit, .judge = {}, .skip_reason = {}});
+    return records;
+  }
+  void green(const std::string& name, const std::vector<std::string>& arguments, double limit) {
+    const std::string records = verb(name, arguments, limit);
+    steps_.back().judge = expect_green_records(records);
+  }
+  void red(const std::string& name, const std::vector<std::string>& arguments, results::Verdict verdict,
+           const std::string& text, double limit) {
+    const std::string records = verb(name, arguments, limit);
+    steps_.back().judge = expect_red_record(records, verdict, text);
+  }
+
+  std::vector<std::string> gate(std::vector<std::string> more) const {
+    const std::string samples = std::string(GRETA_SOURCE_DIR) + "/model/samples";
+    more.insert(more.begin(), {"gate", "--model", samples + "/sample-llama-a.q4_k_m.gguf", "--text-file",
+                               samples + "/emma_chapter_1.txt"});
+    return more;
+  }
+
+  /// Path against path and both against the reference; then every defect, which must be red, and the control.
+  void gates() {
+    using results::Verdict;
+    struct Row {
+      const char* name;
+      std::vector<std::string> words;
+      bool full;
+    };
+    const Row rows[] = {
+        {"fp16", {}, false},
+        {"bf16", {"--kv", "bf16"}, false},
+        {"kv-aligned", {"--kv-aligned", "1"}, false},
+        {"bf16 kv-aligned", {"--kv", "bf16", "--kv-aligned", "1"}, true},
+        {"chunk:7", {"--b", "chunk:7"}, false},
+        {"batch:3", {"--b", "batch:3"}, false},
+        {"chunk:7 bf16", {"--b", "chunk:7", "--kv", "bf16"}, true},
+        {"batch:3 bf16", {"--b", "batch:3", "--kv", "bf16"}, true},
+        {"chunk:1 against batch:5", {"--a", "chunk:1", "--b", "batch:5"}, true},
+    };
+    const std::string tokens = full_ ? "256" : "64";
+    for (const Row& row : rows) {
+      if (row.full && !full_) continue;
+      std::vector<std::string> words = gate(row.words);
+      words.insert(words.end(), {"--tokens", tokens});
+      green(fmt::format("gate {}", row.name), words, full_ ? 1200 : 300);
+    }
+    red("gate against itself", gate({"--tokens", "16", "--b", "prefill"}), Verdict::kVacuous, "same", 300);
+    for (const model::DefectInfo& defect : model::defect_table())
+      for (const char* side : {"b", "both", "a"}) {
+        if (side == std::string_view("a") && (!full_ || defect.decode_only)) continue;
+        std::vector<std::string> words = gate({"--tokens", "16"});
+        words.insert(words.end(), {"--defect", std::string(defect.name), "--defect-side", side});
+        const bool needs_flag = defect.defect == model::Defect::kKvAlignedIgnored;
+        if (needs_flag) words.insert(words.end(), {"--kv-aligned", "1"});
+        const Verdict verdict = results::verdict_from_name(defect.expected);
+        red(fmt::format("defect {} on {}", defect.name, side), words, verdict,
+            verdict == Verdict::kFail ? "at position" : "", 300);
+      }
   }
 
   fs::path bin_;

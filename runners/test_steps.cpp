@@ -82,7 +82,7 @@ struct GoogleTestLog {
 };
 
 void print_report(const Step& step, const StepReport& report, double seconds, std::FILE* out) {
-  fmt::print(out, "{:<34} {:<10} {:>7.1f} s  {}\n", step.name, verdict_name(report.outcome.verdict), seconds,
+  fmt::print(out, "{:<38} {:<10} {:>7.1f} s  {}\n", step.name, verdict_name(report.outcome.verdict), seconds,
              report.summary);
   if (report.outcome.verdict != Verdict::kPass && report.outcome.verdict != Verdict::kSkip) {
     std::istringstream lines(report.outcome.reason);
