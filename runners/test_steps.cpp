@@ -33,7 +33,12 @@ std::string tail_of(const ChildResult& result) {
   return text.empty() ? "(no output)" : text;
 }
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+/// The first statement of a reason, short enough for a step's line.
+std::string headline(const std::string& reason) {
+  std::string text = reason.substr(0, reason.find_first_of(";\n"));
+  if (text.size() > 100) text = text.substr(0, 97) + "...";
+  return text;
+}
 
 bool broke_off(const ChildResult& result) { return result.signal != 0 || result.timed_out; }
 
@@ -226,7 +231,7 @@ std::function<StepReport(const ChildResult&)> expect_red_record(std::string path
     if (const auto early = last_run(result, path, run)) return *early;
     if (broke_off(result)) return single(Verdict::kIncomplete, result.how_it_ended(), result.how_it_ended());
     const Outcome& last = run.cases.back().record.outcome;
-    const std::string summary = fmt::format("{}: {}", verdict_name(last.verdict), first_line(last.reason));
+    const std::string summary = fmt::format("{}: {}", verdict_name(last.verdict), headline(last.reason));
     const std::string wanted = fmt::format("wanted exit 1 and {}", verdict_name(verdict));
     if (result.exit_code != kRed || last.verdict != verdict)
       return single(Verdict::kFail, fmt::format("exit {}, {}; {}", result.exit_code, summary, wanted),
