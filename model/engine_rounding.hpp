@@ -15,8 +15,8 @@ struct EngineRounding {
   DType activations = DType::kF16;
 };
 
-/// Logits [n - logits_from, vocab] in double. Without `rounding` nothing but double arithmetic happens; with it, the same
-/// pass rounds at the engine's rounding points.
+/// Logits [n - logits_from, vocab] in double. Without `rounding` nothing but double arithmetic happens; with it, the
+/// same pass rounds at the engine's rounding points.
 reference::RowMatrix reference_logits(const GgufFile& file, const LlamaConfig& config, std::span<const int32_t> ids,
                                       int64_t logits_from = 0, std::optional<EngineRounding> rounding = std::nullopt,
                                       reference::StageObserver observer = {});

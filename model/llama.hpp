@@ -60,7 +60,8 @@ class Llama {
   void set_stage_sink(StageSink sink) { sink_ = std::move(sink); }
   /// Arithmetic id of the attention rung that passes of that kind use.
   std::string attention_arithmetic(bool decode_pass) const;
-  /// KV rows of earlier positions that passes over the slot have read, by who wrote them: {nobody, prefill, decode, aligned}.
+  /// KV rows of earlier positions that passes over the slot have read, by who wrote them: {nobody, prefill, decode,
+  /// aligned}.
   const std::vector<int64_t>& kv_rows_read(int64_t slot) const { return kv_rows_read_[static_cast<size_t>(slot)]; }
 
  private:

@@ -15,7 +15,8 @@ class App;
 
 namespace greta::runners {
 
-/// Flags of the input; add() declares --ids, --prompt, --text-file and --tokens, of which exactly one of the first three is wanted.
+/// Flags of the input; add() declares --ids, --prompt, --text-file and --tokens, of which exactly one of the first
+/// three is wanted.
 struct IdsInput {
   std::string ids_file, prompt, text_file;
   int64_t tokens = 0;  ///< --tokens N: the first N ids only; 0: all

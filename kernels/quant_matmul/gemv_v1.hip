@@ -74,8 +74,13 @@ __device__ __forceinline__ int sum8(const int* from) {
   return ((a.v[0] + a.v[1]) + (a.v[2] + a.v[3])) + ((b.v[0] + b.v[1]) + (b.v[2] + b.v[3]));
 }
 
+template <int kTokens>
+constexpr int kWavesPerSimd = kTokens == 1   ? 8
+                              : kTokens <= 4 ? 4
+                                             : 2;
+
 template <class Block, int kTokens>
-__global__ GRETA_LAUNCH_BOUNDS(kThreads, kTokens == 1 ? 8 : kTokens <= 4 ? 4 : 2) void gemv_kernel(
+__global__ GRETA_LAUNCH_BOUNDS(kThreads, kWavesPerSimd<kTokens>) void gemv_kernel(
     const Block* weights, const typename PieceOf<Block>::Activation* x, float* y_f32, half_t* y_f16, bf16_t* y_bf16,
     int m, int n_out, int n_blocks, int rows_per_pass) {
   using Piece = PieceOf<Block>;

@@ -21,8 +21,8 @@ void check_launch(hipError_t error, const LaunchShape& shape) {
   if (error == hipSuccess) return;
   (void)hipGetLastError();
   const std::string text = launch_error(error, shape);
-  bool of_this_launch = error == hipErrorInvalidValue || error == hipErrorInvalidConfiguration ||
-                        error == hipErrorLaunchOutOfResources;
+  bool of_this_launch =
+      error == hipErrorInvalidValue || error == hipErrorInvalidConfiguration || error == hipErrorLaunchOutOfResources;
 #if !defined(GRETA_CUDA)
   // HIP says so when a workgroup exceeds the kernel's launch bounds. (On CUDA it is a fault of earlier work; a fault on
   // HIP ends the process.)
