@@ -292,4 +292,12 @@ std::string Tokenizer::piece(int32_t id) const {
   return out;
 }
 
+void check_tokenizer(const GgufFile& file) {
+  const auto model = file.maybe_string("tokenizer.ggml.model");
+  const auto is_part = [](const GgufKey& key) { return key.name.starts_with("tokenizer.ggml."); };
+  const bool has_one = model ? *model == "gpt2" : std::any_of(file.keys().begin(), file.keys().end(), is_part);
+  const auto pre = file.maybe_string("tokenizer.ggml.pre");
+  if (has_one && (!pre || *pre == "llama-bpe" || *pre == "llama3")) Tokenizer checked(file);
+}
+
 }  // namespace greta::model

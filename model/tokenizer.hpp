@@ -89,4 +89,8 @@ class Tokenizer {
   std::vector<int32_t> end_ids_;
 };
 
+/// For verbs that are given ids: refuses a damaged tokenizer as Tokenizer does, and lets a file pass that has none or
+/// one of another kind.
+void check_tokenizer(const GgufFile& file);
+
 }  // namespace greta::model

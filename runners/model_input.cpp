@@ -4,10 +4,10 @@
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
-#include <fstream>
+#include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "model/tokenizer.hpp"
 
@@ -42,11 +42,14 @@ std::vector<int32_t> ids_from_json(const std::string& path) {
 }  // namespace
 
 std::string read_text_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  if (in) text << in.rdbuf();
-  if (!in || in.bad()) throw_invalid(fmt::format("{}: cannot be read: {}", path, std::strerror(errno ? errno : EIO)));
-  return text.str();
+  // Not a stream: reading a folder through one looks like an empty file. Pipes are welcome.
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> in(std::fopen(path.c_str(), "rb"), &std::fclose);
+  std::string text;
+  char piece[1 << 16];
+  for (size_t n = 1; in && n > 0; text.append(piece, n)) n = std::fread(piece, 1, sizeof(piece), in.get());
+  if (!in || std::ferror(in.get()))
+    throw_invalid(fmt::format("{}: cannot be read: {}", path, std::strerror(errno ? errno : EIO)));
+  return text;
 }
 
 void IdsInput::add(CLI::App& verb, bool required) {
@@ -61,6 +64,7 @@ void IdsInput::add(CLI::App& verb, bool required) {
 std::vector<int32_t> IdsInput::read(const model::GgufFile& file, int64_t vocab) const {
   if (ids_file.empty() && prompt.empty() && text_file.empty())
     throw_invalid("no input: give --ids FILE.json, --prompt TEXT or --text-file FILE");
+  model::check_tokenizer(file);  // a damaged model is refused even where its tokenizer is not needed
   std::vector<int32_t> ids;
   if (!ids_file.empty())
     ids = ids_from_json(ids_file);

@@ -8,9 +8,9 @@
 
 #include "kernels/hip/error.hpp"
 #include "model/config.hpp"
-#include "model/file_bytes.hpp"
 #include "model/gguf.hpp"
 #include "model/tokenizer.hpp"
+#include "runners/model_input.hpp"
 #include "runners/verbs.hpp"
 
 namespace greta::runners {
@@ -60,11 +60,7 @@ void tokenize(const TokenizeFlags& f) {
   const model::GgufFile file = model::GgufFile::open(f.model);
   model::read_config(file);  // a damaged model is refused whichever verb meets it
   const model::Tokenizer tokenizer(file);
-  std::string input = f.text;
-  if (f.file_given) {
-    const auto bytes = model::FileBytes::map(f.file);
-    input.assign(reinterpret_cast<const char*>(bytes->bytes().data()), bytes->bytes().size());
-  }
+  const std::string input = f.file_given ? read_text_file(f.file) : f.text;
   if (f.decode) {
     const std::string text = tokenizer.decode(parse_ids(input, f.file_given ? f.file : "--text"));
     std::fwrite(text.data(), 1, text.size(), stdout);  // these bytes and no newline: the text comes back as it was

@@ -104,6 +104,7 @@ TEST(ModelVerbs, BadInputExits2AndSaysWhat) {
       {{"tokenize", "--model", kSample}, "--text"},
       {{"tokenize", "--model", kSample, "--text", "a", "--file", folder / "text"}, "one of --text"},
       {{"tokenize", "--model", kSample, "--file", folder / "absent"}, "No such file"},
+      {{"tokenize", "--model", kSample, "--file", "/"}, "Is a directory"},
       {{"tokenize", "--model", kSample, "--decode", "--text", "4096"}, "4096"},
       {{"tokenize", "--model", kSample, "--decode", "--text", "{\"ids\":[1,true]}"}, "element 1 is true"},
       {{"tokenize", "--model", kSample, "--decode", "--text", "{\"id\":[1]}"}, "no field"},
