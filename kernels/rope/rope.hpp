@@ -1,8 +1,7 @@
-// RoPE on the device: launch function, ladder, table. Problem and arithmetic: rope_problem.hpp.
+// RoPE on the device: launch function and ladder. Problem and arithmetic: rope_problem.hpp.
 #pragma once
 
 #include <span>
-#include <vector>
 
 #include "kernels/hip/ladder.hpp"
 #include "kernels/hip/tensor.hpp"
@@ -13,7 +12,7 @@ namespace greta {
 struct RopeArgs {
   hip::AnyView x;                            ///< [n_tokens, n_heads, head_dim] of problem.dtype; rotated in place
   hip::DeviceView<const int32_t> positions;  ///< [n_tokens] absolute, 0-based
-  hip::DeviceView<const float> table;        ///< [n_positions, head_dim / 2, {cos, sin}]
+  hip::DeviceView<const float> table;        ///< [n_positions, head_dim / 2, {cos, sin}], made on the host
 };
 
 using RopeLaunch = void (*)(hip::Stream&, const RopeProblem&, const RopeArgs&);
@@ -26,11 +25,5 @@ std::span<const RopeRung> rope_ladder();
 /// device reads no table row outside and writes NaN over the token's heads. Callers that know the positions check them
 /// first. Fails with kInvalidArgument naming field, got and wanted.
 void rope(hip::Stream& stream, const RopeRung& rung, const RopeProblem& problem, const RopeArgs& args);
-
-/// The table of plain RoPE, on the host: angle(p, i) = p * freq_base^(-2i / head_dim) / factors[i] in double, cos and
-/// sin rounded once to f32. `factors` is empty (all 1) or has head_dim / 2 entries ("rope_freqs.weight" of a GGUF
-/// file). The same bytes go to every device. Throws kInvalidArgument for an odd head_dim or factors of another size.
-std::vector<float> rope_table(int64_t n_positions, int64_t head_dim, double freq_base,
-                              std::span<const float> factors = {});
 
 }  // namespace greta

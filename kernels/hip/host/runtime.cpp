@@ -51,10 +51,20 @@ std::string first_value(const char* file, const std::string& key) {
   return "";
 }
 
+/// What the kernel says of core 0; sysconf() only where it says nothing, since glibc counts all caches of a socket as
+/// one.
 size_t last_level_cache() {
   size_t most = 0;
-  for (const int name : {_SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE, _SC_LEVEL4_CACHE_SIZE})
-    most = std::max(most, static_cast<size_t>(std::max(0L, sysconf(name))));
+  for (int index = 0; index < 8; ++index) {
+    std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/size");
+    size_t size = 0;
+    char unit = 0;
+    if (file >> size) file >> unit;
+    most = std::max(most, size << (unit == 'K' ? 10 : unit == 'M' ? 20 : 0));
+  }
+  if (most == 0)
+    for (const int name : {_SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE, _SC_LEVEL4_CACHE_SIZE})
+      most = std::max(most, static_cast<size_t>(std::max(0L, sysconf(name))));
   return most ? most : size_t{32} << 20;
 }
 
