@@ -96,7 +96,8 @@ int run_checks(const Checks& checks, const std::string& defect, const CommonFlag
   const results::Environment& where = store.environment();
   fmt::print("greta verify: {} checks on {}, {}\n", count, where.platform, where.device);
   fmt::print(
-      "columns: checks run (+ skipped) by tier: E0 whole numbers, E1 bits of the twin, B bound (worst error / "
+      "columns: checks run (+ skipped) by tier: E0 whole numbers, E1 bits of the twin, N reach of NaN, B bound (worst "
+      "error / "
       "bound), S statistics, I invariance, X faults found\n");
   const bool google_red = RUN_ALL_TESTS() != 0;
   session.print_skips();
@@ -199,7 +200,7 @@ void register_verify(CLI::App& app, CommonFlags& flags) {
   auto options = std::make_shared<Options>();
   verb->add_option("--filter", options->filter, "only checks whose title matches the regular expression (see --list)")
       ->type_name("RE");
-  verb->add_option("--tier", options->tier, "quick, full, or tiers: E0,E1,B,S,I,I:NAME,X")->type_name("T");
+  verb->add_option("--tier", options->tier, "quick, full, or tiers: E0,E1,N,B,S,I,I:NAME,X")->type_name("T");
   verb->add_option("--repeat", options->repeat, "run exactly this check, as a failure printed it, or a problem line")
       ->type_name("LINE");
   verb->add_flag("--list", options->list, "print what would run, and why each case exists");

@@ -140,7 +140,7 @@ Outcome VerifySession::execute(results::Record record, const std::string& title,
 void VerifySession::print_suite(const std::string& name) {
   const Suite& suite = suites_[name];
   std::string columns;
-  for (const char* tier : {"E0", "E1", "B", "S", "I", "X"}) {
+  for (const char* tier : {"E0", "E1", "N", "B", "S", "I", "X"}) {
     const auto at = suite.tiers.find(tier);
     if (at == suite.tiers.end()) continue;
     columns += fmt::format("  {} {}", tier, at->second.run);

@@ -39,8 +39,8 @@ TEST(Verify, AGreenRunExits0AndRecordsEveryCheck) {
   const results::StoredFile stored = results::read_records(file);
   ASSERT_EQ(stored.runs.size(), 1u);
   EXPECT_TRUE(stored.bad_lines.empty());
-  EXPECT_EQ(stored.runs[0].planned, 33);
-  ASSERT_EQ(stored.runs[0].cases.size(), 33u);
+  EXPECT_EQ(stored.runs[0].planned, 36);
+  ASSERT_EQ(stored.runs[0].cases.size(), 36u);
   for (const results::StoredCase& c : stored.runs[0].cases) {
     EXPECT_EQ(c.record.outcome.verdict, results::Verdict::kPass);
     EXPECT_EQ(c.record.kind, "verify");

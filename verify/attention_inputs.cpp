@@ -169,6 +169,10 @@ Data random_attention(const PrefillAttentionProblem& p, bool decode, uint64_t se
     q.set(i, static_cast<float>(q.number(i)) * kTemperatures[i / p.head_dim % p.n_heads % 3]);
   draw_lengths(p, decode, seed + 3, data);
   nan_beyond(p, data);
+  // Every other draw has a scale of its own instead of the default.
+  Tensor scale("scale", DType::kF32, {{"", 1}});
+  if (Random(seed + 4).below(2)) scale.set(0, 0.15f);
+  data.tensors.push_back(std::move(scale));
   return data;
 }
 
@@ -182,7 +186,7 @@ Data whole_attention(const PrefillAttentionProblem& p, bool decode, uint64_t see
 }
 
 AttentionValues attention_values(const Data& data) {
-  AttentionValues v{data["q"].floats(), data["k"].floats(), data["v"].floats(), {}, {}};
+  AttentionValues v{data["q"].floats(), data["k"].floats(), data["v"].floats(), {}, {}, scale_of(data)};
   const auto copy = [&](const char* name, std::vector<int32_t>& to) {
     if (has(data, name)) to.assign(data[name].as<int32_t>().begin(), data[name].as<int32_t>().end());
   };
@@ -190,6 +194,8 @@ AttentionValues attention_values(const Data& data) {
   copy("n_kv_of", v.n_kv_of);
   return v;
 }
+
+float scale_of(const Data& data) { return has(data, "scale") ? static_cast<float>(data["scale"].number(0)) : 0.0f; }
 
 bool is_ragged(const Data& data) { return has(data, "n_kv_of"); }
 
@@ -207,6 +213,7 @@ Data one_sequence(const PrefillAttentionProblem& p, const Data& data, bool decod
   const auto size = static_cast<int64_t>(out["q"].bytes.size());
   const auto begin = data["q"].bytes.begin() + b * p.n_tokens * q_width(p) * data["q"].element_bytes();
   out["q"].bytes.assign(begin, begin + size);
+  if (has(data, "scale")) out.tensors.push_back(data["scale"]);
   return out;
 }
 
@@ -219,6 +226,7 @@ Data among_nan(const PrefillAttentionProblem& p, const Data& data, bool decode, 
     const Tensor& own = data[tensor.name];
     std::copy(own.bytes.begin(), own.bytes.end(), tensor.bytes.begin() + at * static_cast<int64_t>(own.bytes.size()));
   }
+  if (has(data, "scale")) out.tensors.push_back(data["scale"]);
   return out;
 }
 

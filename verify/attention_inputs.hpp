@@ -1,7 +1,7 @@
 // Inputs of prefill and decode attention.
 //
 // Sequences of a batch of more than one are ragged: the first has the problem's lengths, the others shorter ones
-// (tensors n_tokens_of and n_kv_of; a batch of one has neither). What lies beyond a sequence's lengths, and cache rows
+// (tensors n_tokens_of and n_kv_of; a batch of one has neither), the fourth has no query at all. What lies beyond a sequence's lengths, and cache rows
 // beyond n_kv, is NaN in random inputs: read it, and the answer is NaN. In whole-number inputs it is as good a key as
 // the true ones: read it, and the answer is another number.
 #pragma once
@@ -27,12 +27,15 @@ Data whole_attention(const PrefillAttentionProblem& p, bool decode, uint64_t see
 struct AttentionValues {
   std::vector<float> q, k, v;
   std::vector<int32_t> n_tokens_of, n_kv_of;
+  float scale = 0.0f;
   reference::AttentionInputs inputs() const {
-    return {.q = q, .k = k, .v = v, .n_tokens_of = n_tokens_of, .n_kv_of = n_kv_of};
+    return {.q = q, .k = k, .v = v, .n_tokens_of = n_tokens_of, .n_kv_of = n_kv_of, .scale = scale};
   }
 };
 AttentionValues attention_values(const Data& data);
 bool is_ragged(const Data& data);
+/// What the launch gets as its scale; 0 is the default of 1 / sqrt(head_dim).
+float scale_of(const Data& data);
 
 /// Keys and queries that sequence b has.
 int64_t tokens_of(const PrefillAttentionProblem& p, const Data& data, int64_t b);

@@ -94,6 +94,7 @@ class DecodeAttention final : public OperatorOf<P, DecodeAttentionRung> {
     args.o = buffers.out(attention_rows("o", as_prefill(p), true));
     if (is_ragged(data)) args.n_kv_of = buffers.in(data["n_kv_of"]).as<const int32_t>("n_kv_of");
     args.workspace = buffers.scratch("workspace", DType::kF32, decode_attention_workspace(p)).as<float>("workspace");
+    args.scale = scale_of(data);
     args.exp = options.exp;
     decode_attention(buffers.stream(), rung, p, args);
     return buffers.collect();
@@ -120,7 +121,8 @@ class DecodeAttention final : public OperatorOf<P, DecodeAttentionRung> {
     if (which == "prefill") {
       Tensor q = attention_rows("q", prefill, false);
       q.bytes = data["q"].bytes;
-      Relation relation = one_step(which, to_line(prefill), {std::move(q), data["k"], data["v"]}, {0, 0, 0, width});
+      Relation relation =
+          one_step(which, to_line(prefill), {std::move(q), data["k"], data["v"], data["scale"]}, {0, 0, 0, width});
       relation.steps[0].other = &prefill_attention_operator();
       return relation;
     }

@@ -142,6 +142,7 @@ class PrefillAttention final : public OperatorOf<P, PrefillAttentionRung> {
       args.n_tokens_of = buffers.in(data["n_tokens_of"]).as<const int32_t>("n_tokens_of");
       args.n_kv_of = buffers.in(data["n_kv_of"]).as<const int32_t>("n_kv_of");
     }
+    args.scale = scale_of(data);
     args.exp = options.exp;
     prefill_attention(buffers.stream(), rung, p, args);
     return buffers.collect();
@@ -216,7 +217,7 @@ class PrefillAttention final : public OperatorOf<P, PrefillAttentionRung> {
     Tensor q = attention_rows("q", part, decode != nullptr);
     std::memcpy(q.bytes.data(), data["q"].bytes.data() + static_cast<size_t>(first * width * q.element_bytes()),
                 q.bytes.size());
-    step.data.tensors = {std::move(q), data["k"], data["v"]};
+    step.data.tensors = {std::move(q), data["k"], data["v"], data["scale"]};
     step.pieces = {{0, first * width, 0, n * width}};
     return step;
   }
@@ -230,7 +231,8 @@ class PrefillAttention final : public OperatorOf<P, PrefillAttentionRung> {
     return relation;
   }
   static Relation sequence_alone(const P& p, const Data& data, reference::Random& random) {
-    const auto b = static_cast<int64_t>(random.below(static_cast<uint64_t>(p.batch)));
+    auto b = static_cast<int64_t>(random.below(static_cast<uint64_t>(p.batch)));
+    if (tokens_of(p, data, b) == 0) b = 0;
     P one = p;
     one.batch = 1, one.n_tokens = tokens_of(p, data, b), one.n_kv = keys_of(p, data, b), one.kv_capacity = p.capacity();
     const int64_t width = p.n_heads * p.head_dim;

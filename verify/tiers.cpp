@@ -80,6 +80,14 @@ CheckResult compare_launches(const std::vector<Output>& first, const std::vector
   return r;
 }
 
+/// 1 where a float is NaN, else 0; tensors of integers as they are.
+Tensor nan_flags(const Tensor& t) {
+  if (!is_float(t.dtype)) return t;
+  Tensor flags(t.name, DType::kU8, t.dims);
+  for (int64_t i = 0; i < t.count(); ++i) flags.bytes[static_cast<size_t>(i)] = is_nan(t.dtype, t.bits(i));
+  return flags;
+}
+
 results::Json launches_of(const hip::LaunchLog& log) {
   results::Json out = results::Json::array();
   for (const hip::LaunchLog::Row& row : log.rows())
@@ -127,6 +135,7 @@ CaseRunner::CaseRunner(const Operator& op, const std::string& rung, const std::s
 std::vector<std::string> CaseRunner::tiers(bool invariance) const {
   std::vector<std::string> out = {"E0", "E1", "B", "S"};
   if (!invariance) return out;
+  out.insert(out.begin() + 2, "N");
   for (const char* knob : {"repeat", "poison", "order", "wave", "workers"}) out.push_back(fmt::format("I:{}", knob));
   for (const std::string& name : op_.relation_names(problem_)) out.push_back("I:" + name);
   return out;
@@ -155,6 +164,7 @@ CheckResult CaseRunner::dispatch(const std::string& tier) {
   if (const std::string reason = op_.refuses(rung_.name, problem_); !reason.empty()) return skip(reason);
   if (tier == "E0") return exact_integers();
   if (tier == "E1") return exact_twin();
+  if (tier == "N") return nan_reaches();
   if (tier == "B") return bounded();
   if (tier == "S") return statistical();
   if (tier.rfind("I:", 0) == 0) {
@@ -200,6 +210,30 @@ CheckResult CaseRunner::exact_integers() {
 CheckResult CaseRunner::exact_twin() {
   const std::vector<Output>& got = outputs(ExpMode::kPortable);
   return compare_all(got, op_.twin(problem_, rung_.arithmetic, random()));
+}
+
+CheckResult CaseRunner::nan_reaches() {
+  Data data = random();
+  reference::Random random(seed_ + 1);
+  bool planted = false;
+  for (Tensor& tensor : data.tensors) {
+    if (!is_float(tensor.dtype) || tensor.name == "scale") continue;
+    tensor.set(static_cast<int64_t>(random.below(static_cast<uint64_t>(tensor.count()))), std::nanf(""));
+    planted = true;
+  }
+  if (!planted) return skip("no floating-point input to put a NaN into");
+  std::vector<Tensor> want = op_.twin(problem_, rung_.arithmetic, data);
+  std::vector<Output> got = launch(data, ExpMode::kPortable);
+  for (size_t i = 0; i < got.size(); ++i) {
+    want.at(i) = nan_flags(want[i]);
+    got[i].got = nan_flags(got[i].got);
+    got[i].around.before = nan_flags(got[i].around.before);
+    got[i].around.poisoned = false;
+  }
+  CheckResult r = compare_all(got, want);
+  // All outputs alike is what a NaN in a small problem leads to.
+  if (r.outcome.verdict == Verdict::kMistrusted) r.outcome = {Verdict::kPass, {}};
+  return r;
 }
 
 CheckResult CaseRunner::bounded() {

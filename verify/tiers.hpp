@@ -3,6 +3,7 @@
 //   E0           whole-number inputs whose answer is exact in any order: bit-equal. Finds wrong indices, masks,
 //                strides.
 //   E1           bit-equal to the order-faithful twin of the rung's arithmetic id, with the portable exp2.
+//   N            a NaN in each floating-point input: it must reach exactly the outputs that the twin's NaN reaches.
 //   B            within the bound of the double oracle; the worst ratio error / bound is measured.
 //   S            statistics over the whole output; ceilings below.
 //   I:repeat     the same launch again                             I:poison   buffers poisoned with other values
@@ -47,6 +48,7 @@ class CaseRunner {
   CheckResult dispatch(const std::string& tier);
   CheckResult exact_integers();
   CheckResult exact_twin();
+  CheckResult nan_reaches();
   CheckResult bounded();
   CheckResult statistical();
   CheckResult invariance(const std::string& which);

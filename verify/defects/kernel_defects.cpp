@@ -49,7 +49,7 @@ std::vector<Defect> kernel_defects() {
       {"reads_past_end",
        "rms_norm/v1 odd_width y=f32",
        "the last row's x is one row too far",
-       {"E0", "E1", "B", "S", "I:repeat", "I:poison", "I:order", "I:wave", "I:workers", "I:row_alone",
+       {"E0", "E1", "N", "B", "S", "I:repeat", "I:poison", "I:order", "I:wave", "I:workers", "I:row_alone",
         "I:neighbours_nan"},
        instead(rms_norm_reads_past_end)},
       {"worker_dependent_order",
