@@ -1,7 +1,8 @@
 // Inputs of prefill and decode attention.
 //
 // Sequences of a batch of more than one are ragged: the first has the problem's lengths, the others shorter ones
-// (tensors n_tokens_of and n_kv_of; a batch of one has neither), the fourth has no query at all. What lies beyond a sequence's lengths, and cache rows
+// (tensors n_tokens_of and n_kv_of; a batch of one has neither), the fourth has no query at all. What lies beyond a
+// sequence's lengths, and cache rows
 // beyond n_kv, is NaN in random inputs: read it, and the answer is NaN. In whole-number inputs it is as good a key as
 // the true ones: read it, and the answer is another number.
 #pragma once
