@@ -4,12 +4,13 @@
 //   against reference    relative difference |e - r|_2 / |r - mean(r)|_2. Its bounds are measured on this model and
 //                        prompt: the reference pass is run twice, once exact (r) and once rounding exactly where the
 //                        engine rounds (t). A right engine makes errors of the size of |t - r|, which are the number
-//                          formats' own (the "noise"). every position   <= kBoundFactor * the noisiest position (and
-//                          kBoundFloor, f32 accumulation) root mean square over positions   <= rms_factor(n) * that of
-//                        the noise The second is the sharp one: over 64 positions a right engine stays within 1.05 of
-//                        the noise on the sample models, and one sub-block scale of one matrix read wrongly gives 1.36.
+//                        formats' own (the "noise").
+//                          every position <= kBoundFactor * the noisiest position (and kBoundFloor, f32 accumulation)
+//                          root mean square over positions <= rms_factor(n) * that of the noise
+//                        The second is the sharp one: over 64 positions a right engine stays within 1.05 of the noise
+//                        on the sample models, and one sub-block scale of one matrix read wrongly gives 1.36.
 //   not vacuous          the two sides launched different kernels, grids or M; KV rows were read from where
-//   --kv-aligned says
+//                        --kv-aligned says
 // Order of verdicts: FAIL (NaN, bits, reference), MISTRUSTED (logits without information), VACUOUS, PASS.
 #pragma once
 
