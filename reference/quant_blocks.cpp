@@ -136,6 +136,7 @@ std::vector<double> dequantise_matrix(DType type, const void* data, int64_t n_ro
 void quantise_activations(std::span<const float> in, BlockQ8Act256* out) {
   for (size_t start = 0; start < in.size(); start += kSuperblock, ++out) {
     const int n = static_cast<int>(std::min<size_t>(kSuperblock, in.size() - start));
+    *out = {};
     out->d = quantise_activation_block(in.data() + start, n, kSuperblock, out->qs);
     for (int g = 0; g < 16; ++g) {
       int sum = 0;
@@ -148,6 +149,7 @@ void quantise_activations(std::span<const float> in, BlockQ8Act256* out) {
 void quantise_activations(std::span<const float> in, BlockQ8Act32* out) {
   for (size_t start = 0; start < in.size(); start += kSmallBlock, ++out) {
     const int n = static_cast<int>(std::min<size_t>(kSmallBlock, in.size() - start));
+    *out = {};
     out->d = quantise_activation_block(in.data() + start, n, kSmallBlock, out->qs);
   }
 }

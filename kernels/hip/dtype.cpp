@@ -30,8 +30,8 @@ constexpr std::array<DTypeRow, 13> kRows = {{
     {DType::kQ4K, "q4_k", 256, 144},
     {DType::kQ6K, "q6_k", 256, 210},
     {DType::kQ8_0, "q8_0", 32, 34},
-    {DType::kQ8Act256, "q8_act256", 256, 292},
-    {DType::kQ8Act32, "q8_act32", 32, 36},
+    {DType::kQ8Act256, "q8_act256", 256, 304},
+    {DType::kQ8Act32, "q8_act32", 32, 48},
 }};
 
 const DTypeRow& row(DType type) { return kRows[static_cast<size_t>(type)]; }

@@ -28,11 +28,11 @@ constexpr int kMaxScaleRuns = kStep / 16;
 static_assert(kRows * kStepPieces == kThreads, "each thread unpacks one piece a step");
 static_assert(kSide * kSide == kThreads);
 
-/// The 16 bytes of tokens' activations that start at column `c` of a step; blocks of both types keep qs on 4 bytes.
+/// The 16 bytes of tokens' activations that start at column `c` of a step.
 template <class Block>
 __device__ __forceinline__ Words4 load_x(const typename PieceOf<Block>::Activation* superblock, int column) {
-  if constexpr (PieceOf<Block>::kBlocks == 1) return load16<4>(superblock->qs + column);
-  return load16<4>(superblock[column / kSmallBlock].qs + column % kSmallBlock);
+  if constexpr (PieceOf<Block>::kBlocks == 1) return load16<16>(superblock->qs + column);
+  return load16<16>(superblock[column / kSmallBlock].qs + column % kSmallBlock);
 }
 
 template <class Block, int kTokensPerThread>

@@ -39,11 +39,11 @@ __device__ __forceinline__ ActivationPiece load_activation(const typename PieceO
   using Piece = PieceOf<Block>;
   ActivationPiece a;
   if constexpr (Piece::kBlocks == 1) {
-    a.lo = load16<4>(superblock->qs + Piece::lo_at(piece)), a.hi = load16<4>(superblock->qs + Piece::hi_at(piece));
+    a.lo = load16<16>(superblock->qs + Piece::lo_at(piece)), a.hi = load16<16>(superblock->qs + Piece::hi_at(piece));
     a.sum_lo = superblock->sums[Piece::lo_at(piece) / 16], a.sum_hi = superblock->sums[Piece::hi_at(piece) / 16];
     a.d = superblock->d;
   } else {
-    a.lo = load16<4>(superblock[piece].qs), a.hi = load16<4>(superblock[piece].qs + 16);
+    a.lo = load16<16>(superblock[piece].qs), a.hi = load16<16>(superblock[piece].qs + 16);
     a.sum_lo = a.sum_hi = 0;
     a.d = superblock[piece].d;
   }

@@ -153,7 +153,7 @@ TEST(QuantizeActivations, BlocksOfTheDefinition) {
         float d;
         std::memcpy(&d, at, 4);
         ASSERT_EQ(value_bits(d), value_bits(want.d[b])) << b;
-        const uint8_t* qs = at + (block == 256 ? 36 : 4);
+        const uint8_t* qs = at + (block == 256 ? 48 : 16);
         int sums[16] = {};
         for (int i = 0; i < block; ++i) {
           const int q = static_cast<int8_t>(qs[i]);
@@ -162,7 +162,7 @@ TEST(QuantizeActivations, BlocksOfTheDefinition) {
         }
         for (int g = 0; block == 256 && g < 16; ++g) {
           int16_t sum;
-          std::memcpy(&sum, at + 4 + 2 * g, 2);
+          std::memcpy(&sum, at + 16 + 2 * g, 2);
           ASSERT_EQ(sum, sums[g]) << b << " " << g;
         }
       }

@@ -10,14 +10,13 @@
 #include "kernels/hip/launch.hpp"
 #include "kernels/quant_matmul/quant_matmul.hpp"
 #include "kernels/tile/extents.hpp"
-#include "kernels/tile/pack.hpp"
-#include "kernels/tile/quant_blocks.hpp"
+#include "kernels/tile/quantize_run.hpp"
 
 namespace greta {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kRun = 16;  // values of a thread
+constexpr int kRun = kQuantizedRun;
 
 template <class Block>
 struct Shape;
@@ -50,11 +49,7 @@ __global__ GRETA_LAUNCH_BOUNDS(kThreads, 4) void quantize_kernel(const T* x, Blo
     } else {
       for (int i = 0; i < kRun; ++i) v[i] = hip::to_float(from[i]);
     }
-    uint32_t amax_bits = 0;
-    for (int i = 0; i < kRun; ++i) {
-      const uint32_t bits = hip::float_bits(v[i]) & 0x7fffffffu;
-      amax_bits = bits > amax_bits ? bits : amax_bits;
-    }
+    uint32_t amax_bits = largest_magnitude(v);
     maxima[buffer][t] = amax_bits;
     __syncthreads();
     for (int i = 0; i < kLanes; ++i) {
@@ -62,24 +57,7 @@ __global__ GRETA_LAUNCH_BOUNDS(kThreads, 4) void quantize_kernel(const T* x, Blo
       amax_bits = bits > amax_bits ? bits : amax_bits;
     }
 
-    const bool finite = amax_bits < 0x7f800000u;
-    const float amax = hip::bits_float(amax_bits);
-    const float r = 127.0f / amax;
-    const bool some = finite && hip::float_bits(r) < 0x7f800000u;  // amax = 0 and tiny ones give infinity
-    uint32_t words[4] = {0, 0, 0, 0};
-    int sum = 0;
-    for (int i = 0; i < kRun; ++i) {
-      const int q = static_cast<int>(rintf(some ? v[i] * r : 0.0f));
-      words[i / 4] |= (static_cast<uint32_t>(q) & 0xffu) << (8 * (i % 4));
-      sum += q;
-    }
-    if (inside) {
-      Block* const to = blocks + block;
-      auto* qs = reinterpret_cast<uint32_t*>(to->qs + lane * kRun);  // blocks have 292 or 36 bytes: 4-byte stores
-      for (int i = 0; i < 4; ++i) qs[i] = words[i];
-      if constexpr (kLanes == 16) to->sums[lane] = static_cast<int16_t>(sum);
-      if (lane == 0) to->d = some ? amax / 127.0f : finite ? 0.0f : hip::bits_float(0x7fc00000u);
-    }
+    if (inside) store_quantized(blocks + block, lane, v, activation_scale(amax_bits));
   }
 }
 

@@ -3,7 +3,7 @@
 //   Pack<T, N>     N elements that are loaded and stored at once: one instruction when N * sizeof(T) is 4, 8 or 16.
 //                  The address must be a multiple of the pack's size; launch functions ask packs_fit()
 //                  (extents.hpp) and choose the element-wise variant of a kernel otherwise. Both give the same bits.
-//   load16<A>(p)   16 bytes from an address that is a multiple of A only: quantised blocks have 34, 36, 210 or 292
+//   load16<A>(p)   16 bytes from an address that is a multiple of A only: quantised blocks have 34, 144 or 210
 //                  bytes. gfx942 loads dwordx4 from any address; sm_90a needs natural alignment and gets 4-byte loads
 //                  (A = 4) or 4-byte loads shifted into place (A = 2).
 #pragma once

@@ -52,17 +52,20 @@ struct BlockQ8_0 {
   half_t d;
   int8_t qs[32];
 };
-struct BlockQ8Act256 {
+// Activation blocks lie on 16 bytes, and so do their values: they are loaded and copied 16 bytes at a time.
+struct alignas(16) BlockQ8Act256 {
   float d;
+  uint32_t unused[3];  ///< zeros
   int16_t sums[16];
   int8_t qs[256];
 };
-struct BlockQ8Act32 {
+struct alignas(16) BlockQ8Act32 {
   float d;
+  uint32_t unused[3];  ///< zeros
   int8_t qs[32];
 };
 static_assert(sizeof(BlockQ4K) == 144 && sizeof(BlockQ6K) == 210 && sizeof(BlockQ8_0) == 34);
-static_assert(sizeof(BlockQ8Act256) == 292 && sizeof(BlockQ8Act32) == 36);
+static_assert(sizeof(BlockQ8Act256) == 304 && sizeof(BlockQ8Act32) == 48);
 
 GRETA_DTYPE_OF(BlockQ4K, kQ4K);
 GRETA_DTYPE_OF(BlockQ6K, kQ6K);
