@@ -24,7 +24,6 @@ if(GRETA_PLATFORM STREQUAL "host")
     else()
       list(APPEND GRETA_HIP_OPTIONS --param=tsan-instrument-func-entry-exit=0 -fno-tree-vectorize)
     endif()
-    target_compile_definitions(greta_hip_platform INTERFACE GRETA_RACES=1)
   endif()
 
 elseif(GRETA_PLATFORM STREQUAL "rocm")

@@ -62,6 +62,10 @@ void apply(const CommonFlags& flags) {
     throw_invalid(
         fmt::format("--wave, --matrix-model and --workers are for the host platform; this program is built for {}",
                     hip::platform_name()));
+  if (!flags.layers.empty())
+    throw_invalid(
+        "--layers: no verb of this program looks at single layers; leave it out (their number in a model that "
+        "is made: model make --n-layers N)");
   hip::ExecConfig config = hip::exec_config();
   config.workers = flags.workers;
   if (flags.wave) config.wave = *flags.wave;
@@ -123,7 +127,7 @@ void add_common_flags(CLI::App& app, CommonFlags& flags) {
       ->group(group);
   app.add_option_function<std::string>(
          "--layers", [&flags](const std::string& list) { flags.layers = parse_layers(list); },
-         "layers to look at, e.g. 0,3,5-7 (default all)")
+         "layers to look at, e.g. 0,3,5-7; verbs that look at no single layers refuse it")
       ->type_name("LIST")
       ->group(group);
 }

@@ -87,6 +87,11 @@ TEST_F(LauncherTest, EveryKindOfChangeIsSeen) {
   EXPECT_TRUE(greta({"x", "--platform", "host"}).exited_with(3)) << "an older file moved into place";
   write("results/rows.jsonl", "{}");
   EXPECT_FALSE(says(greta({"x", "--platform", "host"}), "building")) << "rows are no sources";
+  write("results/room.cpp", "// new");
+  EXPECT_TRUE(says(greta({"x", "--platform", "host"}), "building")) << "a file added beside rows";
+  EXPECT_FALSE(says(greta({"x", "--platform", "host"}), "building"));
+  fs::remove(tree_ / "results/room.cpp");
+  EXPECT_TRUE(says(greta({"x", "--platform", "host"}), "building")) << "a file removed beside rows";
 }
 
 TEST_F(LauncherTest, TreeThatMovedIsBuiltAnew) {

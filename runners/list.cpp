@@ -1,7 +1,12 @@
-// greta list: what this program is, where it runs, and every kernel, rung and arithmetic id it knows.
+// greta list: what this program is, where it runs, and every kernel, rung and arithmetic id it knows. With --json FILE
+// the same as one JSON document, appended to FILE as one line.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
 
 #include "kernels/argmax/argmax.hpp"
 #include "kernels/decode_attention/decode_attention.hpp"
@@ -15,16 +20,75 @@
 #include "kernels/swiglu/swiglu.hpp"
 #include "results/build_info.hpp"
 #include "runners/verbs.hpp"
+#include "verify/operator.hpp"
 
 namespace greta::runners {
 namespace {
 
+struct Ladder {
+  const char* name;
+  std::vector<verify::RungInfo> rungs;
+};
+
 template <class R>
-void print_ladder(const char* name, std::span<const R> ladder) {
-  for (const R& rung : ladder) fmt::print("  {:<18} {:<10} {:<22} {}\n", name, rung.name, rung.arithmetic, rung.change);
+Ladder ladder(const char* name, std::span<const R> rungs) {
+  Ladder out{name, {}};
+  for (const R& r : rungs) out.rungs.push_back({r.name, r.arithmetic, r.change});
+  return out;
 }
 
-int run_list() {
+/// In the order of a forward pass.
+std::vector<Ladder> ladders() {
+  return {ladder("embedding", embedding_ladder()),
+          ladder("rms_norm", rms_norm_ladder()),
+          ladder("quant_matmul", quant_matmul_ladder()),
+          ladder("rope", rope_ladder()),
+          ladder("kv_store", kv_store_ladder()),
+          ladder("prefill_attention", prefill_attention_ladder()),
+          ladder("decode_attention", decode_attention_ladder()),
+          ladder("residual_add", residual_add_ladder()),
+          ladder("swiglu", swiglu_ladder()),
+          ladder("argmax", argmax_ladder())};
+}
+
+/// The whole answer as one JSON document, one line.
+results::Json as_json() {
+  const hip::DeviceInfo& d = hip::device_info();
+  const results::BuildInfo& b = results::build_info();
+  results::Json out = {{"schema", results::kSchemaVersion},
+                       {"event", "list"},
+                       {"platform", d.platform},
+                       {"device",
+                        {{"name", d.name},
+                         {"architecture", d.architecture},
+                         {"compute_units", d.compute_units},
+                         {"wave_size", d.wave_size},
+                         {"lds_bytes_per_block", d.lds_bytes_per_block},
+                         {"memory_bytes", d.memory_bytes},
+                         {"last_level_cache_bytes", d.last_level_cache_bytes},
+                         {"driver", d.driver}}},
+                       {"commit", b.commit},
+                       {"preset", b.preset},
+                       {"toolchain", results::toolchain()}};
+  results::Json& operators = out["operators"] = results::Json::array();
+  for (const Ladder& l : ladders()) {
+    results::Json rungs = results::Json::array();
+    for (const auto& r : l.rungs)
+      rungs.push_back({{"name", r.name}, {"arithmetic", r.arithmetic}, {"change", r.change}});
+    operators.push_back({{"name", l.name}, {"rungs", rungs}});
+  }
+  return out;
+}
+
+void append_line(const std::string& path, const std::string& line) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "ab"), &std::fclose);
+  if (!file) throw_invalid(fmt::format("--json {}: cannot be opened: {}", path, std::strerror(errno)));
+  if (std::fputs((line + "\n").c_str(), file.get()) < 0 || std::fflush(file.get()) != 0)
+    throw Error(ErrorKind::kIo, fmt::format("--json {}: {}", path, std::strerror(errno)));
+}
+
+int run_list(const CommonFlags& flags) {
+  if (!flags.json.empty()) append_line(flags.json, results::to_line(as_json()));
   const hip::DeviceInfo& d = hip::device_info();
   fmt::print("platform   {}\n", d.platform);
   fmt::print(
@@ -35,17 +99,9 @@ int run_list() {
   if (!d.driver.empty()) fmt::print("driver     {}\n", d.driver);
   fmt::print("program    {}\n", results::build_line());
   fmt::print("toolchain  {}\n", results::toolchain());
-  fmt::print("\n  {:<18} {:<10} {:<22} {}\n", "operator", "rung", "arithmetic id", "the one change");
-  print_ladder("prefill_attention", prefill_attention_ladder());
-  print_ladder("decode_attention", decode_attention_ladder());
-  print_ladder("quant_matmul", quant_matmul_ladder());
-  print_ladder("rms_norm", rms_norm_ladder());
-  print_ladder("rope", rope_ladder());
-  print_ladder("kv_store", kv_store_ladder());
-  print_ladder("swiglu", swiglu_ladder());
-  print_ladder("residual_add", residual_add_ladder());
-  print_ladder("embedding", embedding_ladder());
-  print_ladder("argmax", argmax_ladder());
+  fmt::print("\n  {:<18} {:<14} {:<22} {}\n", "operator", "rung", "arithmetic id", "the one change");
+  for (const Ladder& l : ladders())
+    for (const auto& r : l.rungs) fmt::print("  {:<18} {:<14} {:<22} {}\n", l.name, r.name, r.arithmetic, r.change);
   fmt::print("\nRungs with one arithmetic id agree in every bit. Cases of each: greta verify --list\n");
   return kGreen;
 }
@@ -54,7 +110,7 @@ int run_list() {
 
 void register_list(CLI::App& app, CommonFlags& flags) {
   auto* verb = app.add_subcommand("list", "platform, device, toolchain; operators, rungs, arithmetic ids");
-  verb->callback([&flags] { flags.exit_code = run_list(); });
+  verb->callback([&flags] { flags.exit_code = run_list(flags); });
 }
 
 }  // namespace greta::runners

@@ -62,14 +62,16 @@ void IdsInput::add(CLI::App& verb, bool required) {
 }
 
 std::vector<int32_t> IdsInput::read(const model::GgufFile& file, int64_t vocab) const {
-  if (ids_file.empty() && prompt.empty() && text_file.empty())
+  if (!ids_file && !prompt && !text_file)
     throw_invalid("no input: give --ids FILE.json, --prompt TEXT or --text-file FILE");
+  if (prompt && prompt->empty())
+    throw_invalid("--prompt '': the text is empty, and a model needs a token to start from");
   model::check_tokenizer(file);  // a damaged model is refused even where its tokenizer is not needed
   std::vector<int32_t> ids;
-  if (!ids_file.empty())
-    ids = ids_from_json(ids_file);
+  if (ids_file)
+    ids = ids_from_json(*ids_file);
   else
-    ids = model::Tokenizer(file).encode(text_file.empty() ? prompt : read_text_file(text_file));
+    ids = model::Tokenizer(file).encode(prompt ? *prompt : read_text_file(*text_file));
   for (size_t i = 0; i < ids.size(); ++i)
     if (ids[i] >= vocab)
       throw_invalid(fmt::format("token {} of the input is {}, the vocabulary has ids 0..{}", i, ids[i], vocab - 1));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,8 +19,8 @@ namespace greta::runners {
 /// Flags of the input; add() declares --ids, --prompt, --text-file and --tokens, of which exactly one of the first
 /// three is wanted.
 struct IdsInput {
-  std::string ids_file, prompt, text_file;
-  int64_t tokens = 0;  ///< --tokens N: the first N ids only; 0: all
+  std::optional<std::string> ids_file, prompt, text_file;  ///< as given, an empty word too
+  int64_t tokens = 0;                                      ///< --tokens N: the first N ids only; 0: all
 
   /// `required` false: read() asks for it instead, for verbs that can do without.
   void add(CLI::App& verb, bool required = true);

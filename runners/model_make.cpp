@@ -52,7 +52,6 @@ model::LlamaConfig shape_of(const MakeFlags& f) {
 
 void make(const MakeFlags& f, const CommonFlags& flags) {
   refuse_records(flags, "model make");
-  if (!flags.layers.empty()) throw_invalid("model make: --layers selects layers; their number is --n-layers N");
   const auto start = std::chrono::steady_clock::now();
   const model::MadeModel made = model::make_model(f.out, shape_of(f), model::weight_mix_from_name(f.type), flags.seed);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;

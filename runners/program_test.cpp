@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "kernels/hip/error.hpp"
 #include "results/store.hpp"
@@ -86,6 +87,12 @@ TEST(Program, BadInputExits2AndNamesIt) {
       {{"gate", "--model", kModel, "--prompt", "x", "--rung", "rope=v99"}, "v99"},
       {{"gate", "--model", kModel, "--prompt", "x", "--rung", "nothing=v1"}, "nothing"},
       {{"gate", "--model", kModel, "--prompt", long_prompt}, "context"},
+      {{"gate", "--model", kModel, "--prompt", ""}, "--prompt '': the text is empty"},
+      {{"gate", "--model", kModel, "--text-file", ""}, "cannot be read"},
+      {{"gate", "--model", kModel, "--prompt", "x", "--layers", "0"}, "--layers"},
+      {{"list", "--layers", "0,1"}, "--layers"},
+      {{"bench", "--filter", "^rms_norm/", "--layers", "3"}, "--layers"},
+      {{"list", "--json", "/no/such/folder/x.json"}, "/no/such/folder/x.json"},
       {{"model", "logits", "--model", kModel, "--prompt", long_prompt, "--out", "/dev/null"}, "context"},
       {{"model", "logits", "--model", kModel, "--prompt", "x", "--out", "/no/such/folder/x"}, "/no/such/folder/x"},
       {{"model", "generate", "--model", "/no/such.gguf", "--prompt", "x"}, "/no/such.gguf"},
@@ -96,6 +103,25 @@ TEST(Program, BadInputExits2AndNamesIt) {
     if (line.size() > 200) line.resize(200);
     EXPECT_TRUE(r.exited_with(2)) << line << ": " << r.how_it_ended() << r.out << r.err;
     EXPECT_NE(r.err.find(row.text), std::string::npos) << line << ": " << r.err;
+  }
+}
+
+TEST(Program, ListWritesOneJsonDocument) {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / ("greta_list_test_" + std::to_string(::getpid()))).string();
+  std::filesystem::remove(path);
+  const ChildResult r = greta({"list", "--json", path});
+  EXPECT_TRUE(r.exited_with(0)) << r.how_it_ended() << r.err;
+  std::ifstream in(path);
+  const results::Json document = results::Json::parse(in);
+  std::filesystem::remove(path);
+  EXPECT_EQ(document.at("event"), "list");
+  EXPECT_FALSE(document.at("platform").get<std::string>().empty());
+  ASSERT_GE(document.at("operators").size(), 10u);
+  for (const auto& op : document.at("operators")) {
+    EXPECT_NE(r.out.find(op.at("name").get<std::string>()), std::string::npos);
+    EXPECT_FALSE(op.at("rungs").empty()) << op;
+    for (const auto& rung : op.at("rungs")) EXPECT_FALSE(rung.at("arithmetic").get<std::string>().empty()) << op;
   }
 }
 

@@ -76,6 +76,8 @@ class Plan {
     for (const Room& room : kRooms) google_test(room.binary, room.binary, "", room.limit_s);
     green("verify", {"verify", "--tier", full_ ? "full" : "quick"}, full_ ? 7200 : 900);
     gates();
+    // Not to know how fast: that what the ladders list can be timed, and that timed launches gave right answers.
+    green("bench", {"bench", "--filter", "^(rms_norm|rope)/", "--benchmark_min_time=0.02"}, 600);
     return std::move(steps_);
   }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <random>
@@ -137,6 +138,18 @@ __global__ void operations_kernel(const float* a, const float* b, const float* c
   r[kAbs] = fabsf(a[i]);
 }
 
+/// Minimum and maximum: of a number and a quiet NaN the number; of two zeros either. Of a number and a signalling NaN
+/// the number (PTX min, IEEE 754-2019 minimumNumber) or NaN (IEEE 754-2008 minNum, the C library): platforms differ, so
+/// kernels may not depend on it.
+bool signalling(float f) { return std::isnan(f) && !(bits(f) & 0x400000u); }
+bool extreme_is_right(float a, float b, float want, float got) {
+  if (signalling(a) || signalling(b)) {
+    const float number = std::isnan(a) ? b : a;
+    return std::isnan(got) || (!std::isnan(number) && bits(got) == bits(number));
+  }
+  return std::isnan(want) ? std::isnan(got) : (got == 0.0f && want == 0.0f) || bits(got) == bits(want);
+}
+
 /// This file is compiled with contraction off on every platform, and the volatile keeps a careless flag from mattering.
 float multiply_then_add(float a, float b, float c) {
   volatile float product = a * b;
@@ -176,8 +189,9 @@ TEST(Numbers, IeeeOperationsHaveTheHostsBits) {
                                      std::fabs(a[i])};
     for (int op = 0; op < kOperations; ++op) {
       const float g = got[kOperations * i + static_cast<size_t>(op)];
-      const bool zeros = (op == kMin || op == kMax) && g == 0.0f && want[op] == 0.0f;  // either zero is right
-      if (std::isnan(want[op]) ? std::isnan(g) : zeros || bits(g) == bits(want[op])) continue;
+      if (op == kMin || op == kMax ? extreme_is_right(a[i], b[i], want[op], g)
+                                   : (std::isnan(want[op]) ? std::isnan(g) : bits(g) == bits(want[op])))
+        continue;
       if (++wrong[op] <= 3)
         ADD_FAILURE() << kOperationNames[op] << " of " << a[i] << ", " << b[i] << ", " << c[i] << " got " << g
                       << " want " << want[op];
@@ -220,26 +234,35 @@ __global__ void exp2_kernel(const float* x, float* to, int n) {
   if (i < n) to[i] = exp2_hw(x[i]);
 }
 
-TEST(Numbers, TheDevicesExp2IsWithinTwoUlp) {
+// The oracles of attention and SwiGLU allow the hardware's exp2 a relative error of 2^-22 (reference/exp2_error.hpp):
+// v_exp_f32 is specified to 1 ulp (LLVM AMDGPUUsage), ex2.approx.ftz.f32 to 2 ulp (PTX ISA), which is 2^-22 at the low
+// end of a binade. The reduction to [0, 1) is exact, so that every float of [-2, -0.5] is every fraction to 2^-24.
+TEST(Numbers, TheDevicesExp2IsWithinWhatTheOraclesAllow) {
   Stream stream;
-  constexpr size_t n = size_t{1} << 20;
+  std::vector<float> x;
+  for (int i = -126; i <= 127; ++i) x.push_back(static_cast<float>(i));
+  for (uint32_t u = bits(-0.5f); u < bits(-2.0f); ++u) x.push_back(as_float(u));
   std::mt19937 rng(14);
   std::uniform_real_distribution<float> uniform(-126.0f, 127.0f);
-  std::vector<float> x(n);
-  for (size_t i = 0; i < n; ++i) x[i] = i < 254 ? static_cast<float>(i) - 126.0f : uniform(rng);
+  for (int i = 0; i < 1 << 20; ++i) x.push_back(uniform(rng));
+  const size_t n = x.size();
   DeviceBuffer<float> dx("x", n), to("to", n);
   dx.upload(stream, x);
   launch(stream, {"exp2", grid_for(n), dim3(256)}, &exp2_kernel, in("x", dx.cview(), n), out("to", to.view(), n),
          static_cast<int>(n));
   const auto got = to.to_host(stream);
-  double worst = 0;
+  double worst = 0, worst_ulp = 0;
+  float at = 0;
   for (size_t i = 0; i < n; ++i) {
     const double want = std::exp2(static_cast<double>(x[i]));
-    worst = std::max(worst, std::fabs(static_cast<double>(got[i]) - want) / want);
+    const double error = std::fabs(static_cast<double>(got[i]) - want);
+    if (error / want > worst) worst = error / want, at = x[i];
+    worst_ulp = std::max(worst_ulp, error / std::ldexp(1.0, std::ilogb(want) - 23));
     if (i < 254) EXPECT_EQ(static_cast<double>(got[i]), want) << "2^" << x[i];
   }
-  EXPECT_LT(worst, std::ldexp(1.0, -22)) << "relative error";  // 2 ulp at the low end of a binade
-  RecordProperty("relative_error_in_units_of_2_to_minus_24", static_cast<int>(worst * (1 << 24)));
+  std::printf("exp2 of the device: worst relative error %.4f * 2^-24 (at %a), worst %.4f ulp, %zu arguments\n",
+              worst * 0x1p24, static_cast<double>(at), worst_ulp, n);
+  EXPECT_LE(worst, 0x1p-22) << "relative error at " << at;
 }
 #endif
 

@@ -71,27 +71,31 @@ void poke(Stream& stream, DeviceBuffer<T>& buffer, int64_t element) {
 TEST_F(GpuFault, AWriteIntoAGuardZoneIsNamedRightAfterItsLaunch) {
   Stream stream;
   for (int64_t element : {int64_t{-1}, int64_t{-16384}, int64_t{1001}, int64_t{1001 + 16383}}) {
-    DeviceBuffer<int> buffer("victim", 1001);
-    poke(stream, buffer, 0);
-    poke(stream, buffer, 1000);
-    const std::string text = error_of(ErrorKind::kDeviceFault, [&] { poke(stream, buffer, element); });
-    EXPECT_SAYS(text, "kernel poke");
-    EXPECT_SAYS(text, "argument 'x'");
-    EXPECT_SAYS(text, concat("offset ", 4 * element, " of 'victim' (4004 bytes i32)"));
-    EXPECT_SAYS(text, "fault_test.hip:");
-    EXPECT_SAYS(error_of(ErrorKind::kDeviceFault, [&] { poke(stream, buffer, 0); }), "refused");
-    reset_sticky_fault_for_tests();
+    {
+      DeviceBuffer<int> buffer("victim", 1001);
+      poke(stream, buffer, 0);
+      poke(stream, buffer, 1000);
+      const std::string text = error_of(ErrorKind::kDeviceFault, [&] { poke(stream, buffer, element); });
+      EXPECT_SAYS(text, "kernel poke");
+      EXPECT_SAYS(text, "argument 'x'");
+      EXPECT_SAYS(text, concat("offset ", 4 * element, " of 'victim' (4004 bytes i32)"));
+      EXPECT_SAYS(text, "fault_test.hip:");
+      EXPECT_SAYS(error_of(ErrorKind::kDeviceFault, [&] { poke(stream, buffer, 0); }), "refused");
+    }
+    reset_sticky_fault_for_tests();  // after the release, which would find the damage again
   }
 }
 
 TEST_F(GpuFault, GuardsBeginAtTheFirstByteAfterAnOddSize) {
   Stream stream;
   for (int64_t byte : {1001, 1002, 1003, 1004, 1023, 1024}) {
-    DeviceBuffer<int8_t> buffer("odd", 1001);
-    poke(stream, buffer, 1000);
-    const std::string text = error_of(ErrorKind::kDeviceFault, [&] { poke(stream, buffer, byte); });
-    EXPECT_SAYS(text, concat("offset ", byte, " of 'odd'"));
-    EXPECT_SAYS(text, "found 0x4d");
+    {
+      DeviceBuffer<int8_t> buffer("odd", 1001);
+      poke(stream, buffer, 1000);
+      const std::string text = error_of(ErrorKind::kDeviceFault, [&] { poke(stream, buffer, byte); });
+      EXPECT_SAYS(text, concat("offset ", byte, " of 'odd'"));
+      EXPECT_SAYS(text, "found 0x4d");
+    }
     reset_sticky_fault_for_tests();
   }
 }
