@@ -12,7 +12,7 @@ namespace {
 
 TEST(Fragment, EveryMapCoversItsTileOnce) {
   for (int wave : {64, 32}) {
-    std::set<int> a, b, c, a8, b8;
+    std::set<int> a, b, c, a8, b8, a32, b32, c32;
     for (int lane = 0; lane < wave; ++lane) {
       for (int i = 0; i < tile_elements(wave); ++i) {
         a.insert(tile_a_row(wave, lane, i) * 16 + tile_a_k(wave, lane, i));
@@ -22,10 +22,15 @@ TEST(Fragment, EveryMapCoversItsTileOnce) {
       for (int i = 0; i < 2 * tile_elements(wave); ++i) {
         a8.insert(tile8_a_row(wave, lane, i) * 32 + tile8_a_k(wave, lane, i));
         b8.insert(tile8_b_k(wave, lane, i) * 16 + tile8_b_col(wave, lane, i));
+        a32.insert(tile32_a_row(wave, lane, i) * 16 + tile32_a_k(wave, lane, i));
+        b32.insert(tile32_b_k(wave, lane, i) * 32 + tile32_b_col(wave, lane, i));
       }
+      for (int i = 0; i < 4 * tile_elements(wave); ++i)
+        c32.insert(tile32_c_row(wave, lane, i) * 32 + tile32_c_col(wave, lane, i));
     }
     for (const auto& [map, size] :
-         {std::pair(&a, 256), std::pair(&b, 256), std::pair(&c, 256), std::pair(&a8, 512), std::pair(&b8, 512)}) {
+         {std::pair(&a, 256), std::pair(&b, 256), std::pair(&c, 256), std::pair(&a8, 512), std::pair(&b8, 512),
+          std::pair(&a32, 512), std::pair(&b32, 512), std::pair(&c32, 1024)}) {
       EXPECT_EQ(static_cast<int>(map->size()), size) << "wave " << wave;
       EXPECT_EQ(*map->begin(), 0);
       EXPECT_EQ(*map->rbegin(), size - 1);
@@ -60,6 +65,31 @@ __global__ void tile8_kernel(const int8_t* a, const int8_t* b, const int* c, int
   for (int i = 0; i < tile_elements(wave); ++i) fc.v[i] = c[tile_c_row(wave, lane, i) * 16 + tile_c_col(wave, lane, i)];
   const FragmentC8 fd = mma_16x16x32(fa, fb, fc);
   for (int i = 0; i < tile_elements(wave); ++i) d[tile_c_row(wave, lane, i) * 16 + tile_c_col(wave, lane, i)] = fd.v[i];
+}
+
+__global__ void tile32_kernel(const int8_t* a, const int8_t* b, const int* c, int* d, int swapped) {
+  const int wave = wave_size(), lane = lane_id();
+  FragmentA8x32 fa{};
+  FragmentB8x32 fb{};
+  FragmentC8x32 fc{};
+  for (int i = 0; i < 2 * tile_elements(wave); ++i) {
+    fa.v[i] = a[tile32_a_row(wave, lane, i) * 16 + tile32_a_k(wave, lane, i)];
+    const int k = tile32_b_k(wave, lane, i);
+    fb.v[i] = b[(swapped ? k ^ 1 : k) * 32 + tile32_b_col(wave, lane, i)];
+  }
+  for (int i = 0; i < 4 * tile_elements(wave); ++i)
+    fc.v[i] = c[tile32_c_row(wave, lane, i) * 32 + tile32_c_col(wave, lane, i)];
+  const FragmentC8x32 fd = mma_32x32x16(fa, fb, fc);
+  for (int i = 0; i < 4 * tile_elements(wave); ++i)
+    d[tile32_c_row(wave, lane, i) * 32 + tile32_c_col(wave, lane, i)] = fd.v[i];
+}
+
+/// v of the lane that each exchange reads.
+__global__ void exchange_kernel(int* to) {
+  const int lane = lane_id(), wave = wave_size();
+  const int read[5] = {wave_exchange<1>(lane), wave_exchange<2>(lane), wave_exchange<7>(lane), wave_exchange<8>(lane),
+                       wave_exchange<16>(lane)};
+  for (int i = 0; i < 5; ++i) to[i * wave + lane] = read[i];
 }
 
 class Tile : public testing::TestWithParam<int> {
@@ -126,6 +156,47 @@ TEST_P(Tile, ByteProductsLandWhereTheMapsSay) {
       for (size_t k = 0; k < 32; ++k) want += a[r * 32 + k] * b[k * 16 + col];
       EXPECT_EQ(d[r * 16 + col], want) << "row " << r << " column " << col;
     }
+}
+
+TEST_P(Tile, ByteProductsOfDepth16LandWhereTheMapsSayAndASwappedDepthShows) {
+  Stream stream;
+  std::vector<int8_t> a(512), b(512);
+  std::vector<int> c(1024);
+  for (int i = 0; i < 512; ++i) {
+    a[static_cast<size_t>(i)] = static_cast<int8_t>(i * 37 % 256 - 128);
+    b[static_cast<size_t>(i)] = static_cast<int8_t>(i * i * 11 % 256 - 128);
+  }
+  for (int i = 0; i < 1024; ++i) c[static_cast<size_t>(i)] = 1000 * entry(i / 32, i % 32, 2);
+  DeviceBuffer<int8_t> da("a", 512), db("b", 512);
+  DeviceBuffer<int> dc("c", 1024), dd("d", 1024);
+  da.upload(stream, a), db.upload(stream, b), dc.upload(stream, c);
+  for (const int swapped : {0, 1}) {
+    launch(stream, {"tile32<i8>", dim3(1), dim3(wave())}, &tile32_kernel, in("a", da.cview(), 512),
+           in("b", db.cview(), 512), in("c", dc.cview(), 1024), out("d", dd.view(), 1024), swapped);
+    const auto d = dd.to_host(stream);
+    size_t wrong = 0;
+    for (size_t r = 0; r < 32; ++r)
+      for (size_t col = 0; col < 32; ++col) {
+        int want = c[r * 32 + col];
+        for (size_t k = 0; k < 16; ++k) want += a[r * 16 + k] * b[k * 32 + col];
+        wrong += d[r * 32 + col] != want;
+      }
+    if (swapped)
+      EXPECT_GT(wrong, 700u);
+    else
+      EXPECT_EQ(wrong, 0u);
+  }
+}
+
+TEST_P(Tile, ExchangesReadTheLaneOfTheirMask) {
+  Stream stream;
+  DeviceBuffer<int> to("to", 5 * wave());
+  launch(stream, {"exchange", dim3(1), dim3(wave())}, &exchange_kernel, out("to", to.view(), 5 * wave()));
+  const auto read = to.to_host(stream);
+  const unsigned masks[] = {1, 2, 7, 8, 16};
+  for (unsigned i = 0; i < 5; ++i)
+    for (unsigned lane = 0; lane < wave(); ++lane)
+      EXPECT_EQ(static_cast<unsigned>(read[i * wave() + lane]), lane ^ masks[i]) << "mask " << masks[i];
 }
 
 std::vector<int> waves() {

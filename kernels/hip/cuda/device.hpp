@@ -50,6 +50,10 @@ template <class T>
 __device__ inline T wave_shfl_xor(T v, int mask) {
   return __shfl_xor_sync(detail::kFullWave, v, mask);
 }
+template <int kMask, class T>
+__device__ inline T wave_exchange(T v) {
+  return wave_shfl_xor(v, kMask);
+}
 
 /// Butterflies over lane distances 1, 2, 4, 8, 16 in that order.
 __device__ inline float wave_sum(float v) {
@@ -115,6 +119,7 @@ __device__ inline float exp2_hw(float x) {
 }
 
 __device__ inline int dot4_i8(int a, int b, int c) { return __dp4a(a, b, c); }
+__device__ inline int mad24(int a, int b, int c) { return a * b + c; }
 
 // -------------------------------------------------------------------------------------------------------- matrix tiles
 // A 16x16 tile of C is two instructions side by side: v[0..3] of B and C are columns 0-7, v[4..7] columns 8-15
@@ -158,6 +163,18 @@ __device__ inline FragmentC8 mma_16x16x32(const FragmentA8& a, const FragmentB8&
   GRETA_MMA("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32", "r", aw, bw.w + 2, d.v + 4);
   return d;
 }
+#define GRETA_MMA_S8_K16(a0, a1, b, c)                                                                        \
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};" \
+               : "+r"((c)[0]), "+r"((c)[1]), "+r"((c)[2]), "+r"((c)[3])                                       \
+               : "r"(a0), "r"(a1), "r"(b))
+__device__ inline FragmentC8x32 mma_32x32x16(const FragmentA8x32& a, const FragmentB8x32& b, const FragmentC8x32& c) {
+  const auto aw = detail::bits_as<detail::Words4>(a), bw = detail::bits_as<detail::Words4>(b);
+  FragmentC8x32 d = c;
+#pragma unroll
+  for (int i = 0; i < 8; ++i) GRETA_MMA_S8_K16(aw.w[i / 4 * 2], aw.w[i / 4 * 2 + 1], bw.w[i % 4], d.v + 4 * i);
+  return d;
+}
+#undef GRETA_MMA_S8_K16
 #undef GRETA_MMA
 
 }  // namespace greta::hip

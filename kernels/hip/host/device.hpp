@@ -64,6 +64,7 @@ bool wave_all(bool v, Site site);
 void matrix_f16(const half_t* a, const half_t* b, const float* c, float* d, Site site);
 void matrix_bf16(const bf16_t* a, const bf16_t* b, const float* c, float* d, Site site);
 void matrix_i8(const int8_t* a, const int8_t* b, const int32_t* c, int32_t* d, Site site);
+void matrix_i8_32(const int8_t* a, const int8_t* b, const int32_t* c, int32_t* d, Site site);
 [[noreturn]] void unavailable(const char* what, Site site);
 
 /// Static LDS. One record per declaration and CPU thread; an array is placed (and poisoned) when the first thread of a
@@ -150,6 +151,10 @@ T wave_shfl_xor(T v, int mask, GRETA_SITE) {
   static_assert(sizeof(T) == 4 && std::is_arithmetic_v<T>, "int, unsigned or float");
   return bit_copy<T>(host::wave_shuffle(bit_copy<uint32_t>(v), lane_id() ^ mask, {file, line}));
 }
+template <int kMask, class T>
+T wave_exchange(T v, GRETA_SITE) {
+  return bit_copy<T>(host::wave_shuffle(bit_copy<uint32_t>(v), lane_id() ^ kMask, {file, line}));
+}
 template <class T>
 T wave_sum(T v, GRETA_SITE) {
   return host::wave_sum(v, {file, line});
@@ -196,6 +201,12 @@ inline int dot4_i8(int a, int b, int c) {
   return c;
 }
 
+/// Exact only for |a|, |b| < 2^23, as on gfx942: what lies above does not count.
+inline int mad24(int a, int b, int c) {
+  const auto low = [](int v) { return static_cast<int>(static_cast<uint32_t>(v) << 8) >> 8; };
+  return static_cast<int>(static_cast<uint32_t>(low(a)) * static_cast<uint32_t>(low(b)) + static_cast<uint32_t>(c));
+}
+
 template <class T>
 FragmentC mma_16x16x16(const FragmentA<T>& a, const FragmentB<T>& b, const FragmentC& c, GRETA_SITE) {
   FragmentC d;
@@ -206,6 +217,11 @@ FragmentC mma_16x16x16(const FragmentA<T>& a, const FragmentB<T>& b, const Fragm
 inline FragmentC8 mma_16x16x32(const FragmentA8& a, const FragmentB8& b, const FragmentC8& c, GRETA_SITE) {
   FragmentC8 d;
   host::matrix_i8(a.v, b.v, c.v, d.v, {file, line});
+  return d;
+}
+inline FragmentC8x32 mma_32x32x16(const FragmentA8x32& a, const FragmentB8x32& b, const FragmentC8x32& c, GRETA_SITE) {
+  FragmentC8x32 d;
+  host::matrix_i8_32(a.v, b.v, c.v, d.v, {file, line});
   return d;
 }
 

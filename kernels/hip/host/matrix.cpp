@@ -40,23 +40,38 @@ struct Operands8 {
   int32_t* d;
 };
 
+/// The maps of an int8 tile of kSide x kSide x kDepth.
+struct Map16 {
+  static constexpr int kSide = kTile, kDepth = kTileDepth8, kOfC = 1;
+  static constexpr auto a_row = tile8_a_row, a_k = tile8_a_k, b_k = tile8_b_k, b_col = tile8_b_col;
+  static constexpr auto c_row = tile_c_row, c_col = tile_c_col;
+};
+struct Map32 {
+  static constexpr int kSide = kTile32, kDepth = kTile32Depth, kOfC = 4;
+  static constexpr auto a_row = tile32_a_row, a_k = tile32_a_k, b_k = tile32_b_k, b_col = tile32_b_col;
+  static constexpr auto c_row = tile32_c_row, c_col = tile32_c_col;
+};
+
+/// Rows of A and columns of B side by side as 16-bit numbers, so that a product is a few multiply-adds of vectors.
+template <class Map>
 void perform_tile8(void* const* operands, int lanes) {
-  int a[kTile][kTileDepth8], b[kTileDepth8][kTile];
+  alignas(32) int16_t a[Map::kSide][Map::kDepth], b[Map::kSide][Map::kDepth];
   const int n = tile_elements(lanes);
   for (int lane = 0; lane < lanes; ++lane) {
     const auto& mine = *static_cast<Operands8*>(operands[lane]);
     for (int i = 0; i < 2 * n; ++i) {
-      a[tile8_a_row(lanes, lane, i)][tile8_a_k(lanes, lane, i)] = mine.a[i];
-      b[tile8_b_k(lanes, lane, i)][tile8_b_col(lanes, lane, i)] = mine.b[i];
+      a[Map::a_row(lanes, lane, i)][Map::a_k(lanes, lane, i)] = mine.a[i];
+      b[Map::b_col(lanes, lane, i)][Map::b_k(lanes, lane, i)] = mine.b[i];
     }
   }
   for (int lane = 0; lane < lanes; ++lane) {
     const auto& mine = *static_cast<Operands8*>(operands[lane]);
-    for (int i = 0; i < n; ++i) {
-      auto sum = static_cast<uint32_t>(mine.c[i]);
-      const int row = tile_c_row(lanes, lane, i), col = tile_c_col(lanes, lane, i);
-      for (int k = 0; k < kTileDepth8; ++k) sum += static_cast<uint32_t>(a[row][k] * b[k][col]);
-      mine.d[i] = static_cast<int32_t>(sum);
+    for (int i = 0; i < Map::kOfC * n; ++i) {
+      const int16_t* row = a[Map::c_row(lanes, lane, i)];
+      const int16_t* col = b[Map::c_col(lanes, lane, i)];
+      int32_t sum = 0;  // at most 32 * 2^14
+      for (int k = 0; k < Map::kDepth; ++k) sum += static_cast<int32_t>(row[k]) * col[k];
+      mine.d[i] = static_cast<int32_t>(static_cast<uint32_t>(mine.c[i]) + static_cast<uint32_t>(sum));
     }
   }
 }
@@ -73,7 +88,11 @@ void matrix_bf16(const bf16_t* a, const bf16_t* b, const float* c, float* d, Sit
 }
 void matrix_i8(const int8_t* a, const int8_t* b, const int32_t* c, int32_t* d, Site site) {
   Operands8 mine{a, b, c, d};
-  t_worker->meet(&mine, perform_tile8, "mma_16x16x32", site);
+  t_worker->meet(&mine, perform_tile8<Map16>, "mma_16x16x32", site);
+}
+void matrix_i8_32(const int8_t* a, const int8_t* b, const int32_t* c, int32_t* d, Site site) {
+  Operands8 mine{a, b, c, d};
+  t_worker->meet(&mine, perform_tile8<Map32>, "mma_32x32x16", site);
 }
 
 }  // namespace greta::hip::host

@@ -79,6 +79,16 @@ __device__ inline T wave_butterfly(T v, Op op) {
 
 }  // namespace detail
 
+/// DPP, a register move that an addition can swallow, for masks 1, 2, 7 and 8; else through the LDS crossbar.
+template <int kMask, class T>
+__device__ inline T wave_exchange(T v) {
+  if constexpr (kMask == 1) return detail::dpp<detail::kQuadXor1>(v);
+  if constexpr (kMask == 2) return detail::dpp<detail::kQuadXor2>(v);
+  if constexpr (kMask == 7) return detail::dpp<detail::kHalfMirror>(v);
+  if constexpr (kMask == 8) return detail::dpp<detail::kRotate8>(v);
+  return wave_shfl_xor(v, kMask);
+}
+
 __device__ inline float wave_sum(float v) {
   return detail::wave_butterfly(v, [](float a, float b) { return a + b; });
 }
@@ -147,6 +157,13 @@ __device__ inline float exp2_hw(float x) { return __builtin_amdgcn_exp2f(x); }
 /// v_dot4_i32_i8.
 __device__ inline int dot4_i8(int a, int b, int c) { return __builtin_amdgcn_sdot4(a, b, c, false); }
 
+/// v_mad_i32_i24: full rate, while a 32-bit product runs at a quarter. The shifts tell the compiler the range and go.
+__device__ inline int mad24(int a, int b, int c) {
+  return ((static_cast<int>(static_cast<unsigned>(a) << 8)) >> 8) *
+             ((static_cast<int>(static_cast<unsigned>(b) << 8)) >> 8) +
+         c;
+}
+
 // -------------------------------------------------------------------------------------------------------- matrix tiles
 
 namespace detail {
@@ -154,6 +171,7 @@ using Half4 = _Float16 __attribute__((ext_vector_type(4)));
 using Short4 = short __attribute__((ext_vector_type(4)));
 using Float4 = float __attribute__((ext_vector_type(4)));
 using Int4 = int __attribute__((ext_vector_type(4)));
+using Int16 = int __attribute__((ext_vector_type(16)));
 }  // namespace detail
 
 /// v_mfma_f32_16x16x16_f16.
@@ -173,6 +191,12 @@ __device__ inline FragmentC8 mma_16x16x32(const FragmentA8& a, const FragmentB8&
   return __builtin_bit_cast(
       FragmentC8, __builtin_amdgcn_mfma_i32_16x16x32_i8(__builtin_bit_cast(long, a), __builtin_bit_cast(long, b),
                                                         __builtin_bit_cast(detail::Int4, c), 0, 0, 0));
+}
+/// v_mfma_i32_32x32x16_i8.
+__device__ inline FragmentC8x32 mma_32x32x16(const FragmentA8x32& a, const FragmentB8x32& b, const FragmentC8x32& c) {
+  return __builtin_bit_cast(
+      FragmentC8x32, __builtin_amdgcn_mfma_i32_32x32x16_i8(__builtin_bit_cast(long, a), __builtin_bit_cast(long, b),
+                                                           __builtin_bit_cast(detail::Int16, c), 0, 0, 0));
 }
 
 }  // namespace greta::hip
