@@ -28,9 +28,25 @@ __device__ __forceinline__ PrefillRow prefill_row(const AttentionShape& shape, i
           token < n_tokens ? n_kv - n_tokens + token + 1 : 0};
 }
 
-/// One workgroup for `rows_per_block` tokens of one head: grid (tokens, heads, sequences).
+/// What a rung launches: tokens of one head and threads of a workgroup, dynamic LDS, and which way the grid lies.
+struct PrefillBlock {
+  int rows;
+  int threads;
+  size_t lds_bytes = 0;
+  /// false: grid (token tiles, heads, sequences). true: grid (heads in the order of prefill_head(), token tiles,
+  /// sequences), so that all heads' workgroups of one token tile start together.
+  bool heads_first = false;
+};
+
+/// Head of a workgroup in a grid of heads first. Neighbours have different KV heads: workgroup i runs on chiplet i mod 8
+/// of an MI300X, so with 8 KV heads each chiplet's L2 holds the K and V of one.
+__device__ __forceinline__ int prefill_head(const AttentionShape& shape, int index) {
+  const int group = shape.n_heads / shape.n_kv_heads;
+  return shape.head_map == 0 ? index % shape.n_kv_heads * group + index / shape.n_kv_heads : index;
+}
+
 template <class T>
-void launch_prefill(hip::Stream& stream, const char* rung, PrefillKernel<T> kernel, int rows_per_block, int threads,
+void launch_prefill(hip::Stream& stream, const char* rung, PrefillKernel<T> kernel, const PrefillBlock& block,
                     const PrefillAttentionProblem& p, const PrefillAttentionArgs& args,
                     std::source_location where = std::source_location::current()) {
   const AttentionShape shape = {static_cast<int>(p.n_tokens),
@@ -42,11 +58,12 @@ void launch_prefill(hip::Stream& stream, const char* rung, PrefillKernel<T> kern
                                 attention_scale_log2(args.scale, p.head_dim)};
   const std::string name =
       concat("prefill_attention_", rung, "<", dtype_name(p.dtype), ",", p.head_dim, exp_mode_suffix(args.exp), ">");
-  const dim3 grid(static_cast<unsigned>((p.n_tokens + rows_per_block - 1) / rows_per_block),
-                  static_cast<unsigned>(p.n_heads), static_cast<unsigned>(p.batch));
+  const auto tiles = static_cast<unsigned>((p.n_tokens + block.rows - 1) / block.rows),
+             heads = static_cast<unsigned>(p.n_heads), sequences = static_cast<unsigned>(p.batch);
+  const dim3 grid = block.heads_first ? dim3(heads, tiles, sequences) : dim3(tiles, heads, sequences);
   const auto q = static_cast<size_t>(p.q_elements()), kv = static_cast<size_t>(p.kv_elements()),
              lengths = static_cast<size_t>(p.batch);
-  hip::launch(stream, {name, grid, dim3(static_cast<unsigned>(threads)), 0, p.batch * p.n_tokens, where}, kernel,
+  hip::launch(stream, {name, grid, dim3(static_cast<unsigned>(block.threads)), block.lds_bytes, p.batch * p.n_tokens, where}, kernel,
               hip::in("q", args.q.as<const T>("prefill_attention: q"), q),
               hip::in("k", args.k.as<const T>("prefill_attention: k"), kv),
               hip::in("v", args.v.as<const T>("prefill_attention: v"), kv),

@@ -8,5 +8,6 @@ namespace greta {
 
 void prefill_attention_v1(hip::Stream&, const PrefillAttentionProblem&, const PrefillAttentionArgs&);
 void prefill_attention_v2(hip::Stream&, const PrefillAttentionProblem&, const PrefillAttentionArgs&);
+void prefill_attention_v4(hip::Stream&, const PrefillAttentionProblem&, const PrefillAttentionArgs&);
 
 }  // namespace greta

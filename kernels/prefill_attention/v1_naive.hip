@@ -31,7 +31,7 @@ void prefill_attention_v1(hip::Stream& stream, const PrefillAttentionProblem& p,
     with_attention_types(p.dtype, p.head_dim, [&](auto element, auto head_dim) {
       using T = decltype(element);
       const PrefillKernel<T> kernel = &prefill_attention_v1_kernel<T, decltype(head_dim)::value, decltype(exp)::value>;
-      launch_prefill<T>(stream, "v1", kernel, kPrefillV1Threads, kPrefillV1Threads, p, args);
+      launch_prefill<T>(stream, "v1", kernel, {kPrefillV1Threads, kPrefillV1Threads}, p, args);
     });
   });
 }

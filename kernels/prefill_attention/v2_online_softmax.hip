@@ -51,7 +51,7 @@ void prefill_attention_v2(hip::Stream& stream, const PrefillAttentionProblem& p,
         constexpr int kSlots = decltype(slots)::value;
         const PrefillKernel<T> kernel =
             &prefill_attention_v2_kernel<T, decltype(head_dim)::value, kSlots, decltype(exp)::value>;
-        launch_prefill<T>(stream, "v2", kernel, kPrefillV2Waves, kPrefillV2Waves * kLogicalWave / kSlots, p, args);
+        launch_prefill<T>(stream, "v2", kernel, {kPrefillV2Waves, kPrefillV2Waves * kLogicalWave / kSlots}, p, args);
       });
     });
   });

@@ -7,6 +7,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/hip/dtype.hpp"
 #include "kernels/hip/fragment.hpp"
@@ -78,6 +79,52 @@ __device__ inline unsigned atomic_add(unsigned* to, unsigned v) { return atomicA
 /// The order of the additions is open, and subnormals in global memory are flushed: not for results whose bits matter.
 __device__ inline float atomic_add(float* to, float v) { return atomicAdd(to, v); }
 
+// -------------------------------------------------------------------------------------------- copies and the schedule
+
+/// LDS that a workgroup may have: 227 KiB.
+inline constexpr int kLdsBytes = 227 * 1024;
+/// Workgroups of up to this much share an SM in pairs (1 KiB of each is the system's).
+inline constexpr int kLdsBytesForTwo = 113 * 1024 - 512;
+
+/// 16 bytes from global memory to LDS, in the background; zeros instead when !valid (`from` is an address all the same).
+__device__ inline void async_copy16(void* lds, const void* from, bool valid) {
+  asm volatile(
+      "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(lds))),
+      "l"(from), "r"(valid ? 16 : 0)
+      : "memory");
+}
+/// Closes a group of copies; async_wait<n>() waits until at most n groups of this thread are still under way.
+__device__ inline void async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int kGroups>
+__device__ inline void async_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kGroups) : "memory");
+}
+
+/// Four 8x8 tiles of 16-bit elements: lane l gives the address of row l % 8 of tile l / 8 and gets, as word t, elements
+/// 2 (l % 4) and + 1 of row l / 4 of tile t (transposed: of column l / 4).
+__device__ inline void load_matrix_x4(uint32_t (&words)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(row)))
+               : "memory");
+}
+__device__ inline void load_matrix_x4_transposed(uint32_t (&words)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(row)))
+               : "memory");
+}
+
+/// The low halves of two words side by side (a below b), and the high halves.
+__device__ inline uint32_t pack_low16(uint32_t a, uint32_t b) { return __byte_perm(a, b, 0x5410); }
+__device__ inline uint32_t pack_high16(uint32_t a, uint32_t b) { return __byte_perm(a, b, 0x7632); }
+
+/// No instruction crosses it when the compiler orders them (gfx942); nothing here.
+__device__ inline void schedule_fence() {}
+/// Of this wave among those of its SIMD, 0 to 3 (gfx942); nothing here.
+template <int kPriority>
+__device__ inline void wave_priority() {}
+
 // --------------------------------------------------------------------------------------------------------- conversions
 // cvt.f32.f16, cvt.rn.f16.f32, cvt.rn.bf16.f32: nearest even, subnormals kept. NaN stays NaN and quiet; its payload and
 // sign are the platform's.
@@ -107,6 +154,16 @@ __device__ inline bf16_t from_float<bf16_t>(float v) {
   bf16_t b;
   asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(b.bits) : "f"(v));
   return b;
+}
+/// Two numbers rounded to T as from_float does, side by side in a word, a in the low half. Of a NaN nothing is promised.
+template <class T>
+__device__ inline uint32_t round_pair(float a, float b) {
+  uint32_t word;
+  if constexpr (std::is_same_v<T, bf16_t>)
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(b), "f"(a));
+  else
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(b), "f"(a));
+  return word;
 }
 
 // ---------------------------------------------------------------------------------------------------------- arithmetic

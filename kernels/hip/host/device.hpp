@@ -181,6 +181,27 @@ T atomic_add(T* at, T v) {
   }
 }
 
+/// As on MI300X.
+inline constexpr int kLdsBytes = 64 * 1024;
+inline constexpr int kLdsBytesForTwo = 32 * 1024;
+
+inline uint32_t pack_low16(uint32_t a, uint32_t b) { return (a & 0xffffu) | b << 16; }
+inline uint32_t pack_high16(uint32_t a, uint32_t b) { return a >> 16 | (b & 0xffff0000u); }
+
+/// Copies in the background are done at once here.
+inline void async_copy16(void* lds, const void* from, bool valid) {
+  if (valid)
+    std::memcpy(lds, from, 16);
+  else
+    std::memset(lds, 0, 16);
+}
+inline void async_commit() {}
+template <int kGroups>
+void async_wait() {}
+inline void schedule_fence() {}
+template <int kPriority>
+void wave_priority() {}
+
 inline float to_float(float v) { return v; }
 inline float to_float(half_t v) { return _cvtsh_ss(v.bits); }
 inline float to_float(bf16_t v) { return bits_float(static_cast<uint32_t>(v.bits) << 16); }
@@ -189,6 +210,11 @@ T from_float(float v) {
   if constexpr (std::is_same_v<T, float>) return v;
   if constexpr (std::is_same_v<T, half_t>) return {static_cast<uint16_t>(_cvtss_sh(v, _MM_FROUND_TO_NEAREST_INT))};
   if constexpr (std::is_same_v<T, bf16_t>) return bf16_from_float(v);
+}
+
+template <class T>
+uint32_t round_pair(float a, float b) {
+  return from_float<T>(a).bits | static_cast<uint32_t>(from_float<T>(b).bits) << 16;
 }
 
 /// Not on host: the launch ends with kInvalidArgument. Choose the portable exp2 (kernels/tile/exp2.hpp).

@@ -8,6 +8,7 @@
 #include <hip/hip_runtime.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/hip/dtype.hpp"
 #include "kernels/hip/fragment.hpp"
@@ -86,6 +87,8 @@ __device__ inline T wave_exchange(T v) {
   if constexpr (kMask == 2) return detail::dpp<detail::kQuadXor2>(v);
   if constexpr (kMask == 7) return detail::dpp<detail::kHalfMirror>(v);
   if constexpr (kMask == 8) return detail::dpp<detail::kRotate8>(v);
+  if constexpr (kMask == 16)
+    return __builtin_bit_cast(T, __builtin_amdgcn_ds_swizzle(__builtin_bit_cast(int, v), detail::kSwizzleXor16));
   return wave_shfl_xor(v, kMask);
 }
 
@@ -123,6 +126,25 @@ __device__ inline float atomic_add(float* to, float v) {
   return __hip_atomic_fetch_add(to, v, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_AGENT);
 }
 
+// -------------------------------------------------------------------------------------------- copies and the schedule
+
+/// LDS that a workgroup may have: 64 KiB, all of a CU's.
+inline constexpr int kLdsBytes = 64 * 1024;
+/// Two workgroups of up to this much share a CU.
+inline constexpr int kLdsBytesForTwo = 32 * 1024;
+
+/// The low halves of two words side by side (a below b), and the high halves: v_perm_b32.
+__device__ inline uint32_t pack_low16(uint32_t a, uint32_t b) { return __builtin_amdgcn_perm(b, a, 0x05040100u); }
+__device__ inline uint32_t pack_high16(uint32_t a, uint32_t b) { return __builtin_amdgcn_perm(b, a, 0x07060302u); }
+
+/// No instruction crosses it when the compiler orders them: what stands above it is issued first.
+__device__ inline void schedule_fence() { __builtin_amdgcn_sched_barrier(0); }
+/// Of this wave among those of its SIMD, 0 to 3.
+template <int kPriority>
+__device__ inline void wave_priority() {
+  __builtin_amdgcn_s_setprio(kPriority);
+}
+
 // --------------------------------------------------------------------------------------------------------- conversions
 // v_cvt_f32_f16 and v_cvt_f16_f32 in the default mode (nearest even, f16 subnormals kept). NaN stays NaN and quiet; its
 // payload and sign are the platform's, except for bf16, which the integer form below gives the bits of dtype.hpp.
@@ -147,6 +169,16 @@ __device__ inline bf16_t from_float<bf16_t>(float v) {
   const uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
   const uint32_t quiet = (u >> 16) | 0x40u;
   return {static_cast<uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? quiet : rounded)};
+}
+/// Two numbers rounded to T as from_float does, side by side in a word, a in the low half. Of a NaN nothing is promised.
+template <class T>
+__device__ inline uint32_t round_pair(float a, float b) {
+  if constexpr (std::is_same_v<T, bf16_t>) {
+    const uint32_t x = float_bits(a), y = float_bits(b);
+    return pack_high16(x + 0x7fffu + ((x >> 16) & 1u), y + 0x7fffu + ((y >> 16) & 1u));
+  } else {
+    return pack_low16(from_float<T>(a).bits, from_float<T>(b).bits);
+  }
 }
 
 // ---------------------------------------------------------------------------------------------------------- arithmetic

@@ -1,0 +1,121 @@
+#include "kernels/prefill_attention/launch_prefill.hpp"
+#include "kernels/tile/kv_pipeline.hpp"
+#include "kernels/tile/mma_attention.hpp"
+
+namespace greta {
+
+static_assert(kKvTileKeys == kAttentionTile);
+
+/// Shape of a workgroup: waves, 16-row fragments of each, K/V buffers, waves per SIMD.
+template <int kWave, int kHeadDim>
+struct PrefillV4Shape {
+  static constexpr int kWaves = 4;
+  static constexpr int kFragments = kWave == 64 ? 2 : 1;
+  static constexpr int kBuffers = kv_buffers(kWave, kHeadDim, hip::kLdsBytesForTwo);
+  static constexpr int kWavesPerSimd = 2;
+};
+
+template <class T, int kHeadDim, int kWave, ExpMode kExp, class Shape, bool kSplits>
+__global__ void GRETA_LAUNCH_BOUNDS(Shape::kWaves* kWave, Shape::kWavesPerSimd)
+    prefill_attention_v4_kernel(const T* q, const T* k, const T* v, T* o, const int32_t* n_tokens_of,
+                                const int32_t* n_kv_of, AttentionShape shape) {
+  using Tile = MmaAttention<T, kHeadDim, kWave, Shape::kFragments>;
+  constexpr int kBlockRows = Shape::kWaves * Tile::kRows;
+  constexpr int kSplitTiles = kAttentionSplit / kAttentionTile;
+  GRETA_DYNAMIC_LDS(T, lds);
+
+  const int sequence = static_cast<int>(blockIdx.z);
+  const int head = prefill_head(shape, static_cast<int>(blockIdx.x));
+  const int first = static_cast<int>(gridDim.y - 1 - blockIdx.y) * kBlockRows;  // the longest rows start first
+  const int n_tokens = n_tokens_of ? n_tokens_of[sequence] : shape.n_tokens;
+  const int before = (n_kv_of ? n_kv_of[sequence] : shape.n_kv) - n_tokens;  // keys older than the first query
+  if (first >= n_tokens) return;  // the whole workgroup
+  const auto keys_of = [&](int token) { return before + (token < n_tokens ? token : n_tokens - 1) + 1; };
+  const int n_keys = keys_of(first + kBlockRows - 1);
+
+  // Rows of this wave: what its first one and its last one see.
+  const int wave_first = first + hip::wave_id() * Tile::kRows;
+  const int wave_keys = wave_first < n_tokens ? keys_of(wave_first + Tile::kRows - 1) : 0;
+  const int wave_unmasked = keys_of(wave_first);
+  const auto row_keys = [&](int f, int slot) { return keys_of(wave_first + 16 * f + Tile::row_in_fragment(slot)); };
+  const auto row_of = [&](auto* base, int r) {
+    return wave_first + r < n_tokens ? base + q_row(shape, kHeadDim, sequence, wave_first + r, head) : nullptr;
+  };
+
+  const size_t first_key = kv_row(shape, kHeadDim, sequence, kv_head_of(shape, head));
+  KvPipeline<T, kHeadDim, kWave, Shape::kWaves * kWave, Shape::kBuffers, ContiguousRows> kv(
+      lds, k + first_key, v + first_key, ContiguousRows{kv_stride(shape, kHeadDim)}, n_keys, 0,
+      (n_keys + kAttentionTile - 1) / kAttentionTile);
+  kv.start();
+  typename Tile::Queries queries;
+  Tile::load_queries(queries, [&](int r) { return row_of(q, r); });
+
+  typename Tile::State state, total;
+  Tile::reset(state);
+  for (int tile = 0; tile * kAttentionTile < n_keys; ++tile) {
+    const int begin = tile * kAttentionTile;
+    const bool works = begin < wave_keys;
+    typename Tile::Weights p;
+    typename Tile::PerRow a;
+    const T* const keys = kv.next_keys();
+    if (works) {
+      typename Tile::Scores s;
+      hip::wave_priority<1>();
+      Tile::score_mma(s, keys, queries);
+      hip::wave_priority<0>();
+      const auto hidden = [&](int f, int slot) { return row_keys(f, slot) - begin; };
+      if (begin + kAttentionTile > wave_unmasked)
+        Tile::template softmax<kExp, true>(s, a, state, shape.scale_log2, hidden);
+      else
+        Tile::template softmax<kExp, false>(s, a, state, shape.scale_log2, hidden);
+      Tile::to_operand(p, s);
+    }
+    const T* const values = kv.next_values();
+    if (works) {
+      Tile::scale_rows(state.o, a);
+      hip::wave_priority<1>();
+      Tile::pv_mma(state.o, values, p);
+      hip::wave_priority<0>();
+      if (kSplits && ((tile + 1) % kSplitTiles == 0 || begin + kAttentionTile >= wave_keys)) {
+        Tile::finish_split(state);
+        if (tile < kSplitTiles) {
+          total = state;
+        } else {
+          const int split = tile / kSplitTiles * kAttentionSplit;
+          Tile::template merge_splits<kExp>(total, state, [&](int f, int slot) { return row_keys(f, slot) > split; });
+        }
+        Tile::reset(state);
+      }
+    }
+  }
+  if constexpr (!kSplits) {
+    Tile::finish_split(state);
+    total = state;
+  }
+  if (wave_keys > 0) Tile::store_rows(total, [&](int r) { return row_of(o, r); });
+}
+
+template <bool kSplits>
+void launch_v4(hip::Stream& stream, const char* name, const PrefillAttentionProblem& p,
+               const PrefillAttentionArgs& args) {
+  with_exp_mode("prefill_attention v4", args.exp, [&](auto exp) {
+    with_wave([&](auto wave) {
+      with_attention_types(p.dtype, p.head_dim, [&](auto element, auto head_dim) {
+        using T = decltype(element);
+        constexpr int kWave = decltype(wave)::value, kHeadDim = decltype(head_dim)::value;
+        using Shape = PrefillV4Shape<kWave, kHeadDim>;
+        const PrefillKernel<T> kernel =
+            &prefill_attention_v4_kernel<T, kHeadDim, kWave, decltype(exp)::value, Shape, kSplits>;
+        constexpr PrefillBlock kBlock = {Shape::kWaves * Shape::kFragments * hip::kTile, Shape::kWaves * kWave,
+                                         sizeof(T) * kv_tile_elements(kHeadDim) * Shape::kBuffers, true};
+        launch_prefill<T>(stream, name, kernel, kBlock, p, args);
+      });
+    });
+  });
+}
+
+void prefill_attention_v4(hip::Stream& stream, const PrefillAttentionProblem& p, const PrefillAttentionArgs& args) {
+  launch_v4<true>(stream, "v4", p, args);
+}
+
+}  // namespace greta

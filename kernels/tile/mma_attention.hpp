@@ -1,0 +1,373 @@
+// Attention on matrix tiles: the pieces of a wave's work on one tile of 64 keys, arithmetic "online_mma"
+// (kernels/prefill_attention/prefill_attention.hpp). Prefill and decode are made of these pieces, so that their bits
+// agree; a piece for another instruction (wgmma with operands in LDS) goes behind the same names.
+//
+//   using Tile = MmaAttention<T, kHeadDim, kWave, kFragments>;      16 * kFragments query rows a wave
+//   Tile::Queries q;         Tile::load_queries(q, row)              registers; row(r) -> the row's address, null: zeros
+//   Tile::Scores s;          Tile::score_mma(s, keys, q)             s = Q K^T of the tile, f32
+//   Tile::State state;       Tile::softmax<kExp, kMasked>(s, a, state, scale_log2, hidden)     s becomes p, a the rescale
+//   Tile::Weights p;         Tile::to_operand(p, s)                  p rounded to T, in registers
+//   Tile::scale_rows(state.o, a);  Tile::pv_mma(state.o, values, p)  o = o a + P V
+//   Tile::finish_split(state), merge_splits<kExp>(total, state, ...), store_rows(...)
+//
+// A row lives in the same lanes all along; what each lane holds follows from the fragment maps:
+//   wave 64   S^T = K Q^T, O^T = V^T P^T: a lane has one row (column lane % 16) per fragment, keys 4 (lane / 16) + i;
+//             C of the first product is B of the second. Row reductions: registers, then lanes xor 16, 32
+//   wave 32   S = Q K^T, O = P V: a lane has two rows (lane / 4, + 8), and with the keys of every 16 permuted in LDS
+//             keys 4 (lane % 4) + 0..3; C of the first product is A of the second. Then lanes xor 1, 2
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <type_traits>
+
+#include "kernels/hip/runtime.hpp"
+#include "kernels/tile/exp2.hpp"
+#include "kernels/tile/kv_layout.hpp"
+#include "kernels/tile/pack.hpp"
+
+namespace greta {
+
+template <class T, int kHeadDim, int kWave, int kFragments>
+struct MmaAttention {
+  static_assert(kWave == 64 || kWave == 32);
+  static_assert(kHeadDim % 64 == 0);
+
+  static constexpr int kTile = hip::kTile;
+  static constexpr int kRows = kTile * kFragments;             ///< query rows of a wave
+  static constexpr int kElements = hip::tile_elements(kWave);  ///< of a 16x16 tile in a lane
+  static constexpr int kLaneRows = kWave == 64 ? 1 : 2;        ///< rows of a fragment in a lane
+  static constexpr int kKeyBlocks = kKvTileKeys / kTile;       ///< 4
+  static constexpr int kChannelBlocks = kHeadDim / kTile;      ///< 4 or 8
+
+  /// The operand that comes from K or V, and the one that comes from the rows (Q, P).
+  using KvOperand = std::conditional_t<kWave == 64, hip::FragmentA<T>, hip::FragmentB<T>>;
+  using RowOperand = std::conditional_t<kWave == 64, hip::FragmentB<T>, hip::FragmentA<T>>;
+
+  using Queries = RowOperand[kFragments][kChannelBlocks];
+  using Scores = hip::FragmentC[kFragments][kKeyBlocks];
+  using Weights = RowOperand[kFragments][kKeyBlocks];
+  using Output = hip::FragmentC[kFragments][kChannelBlocks];
+  using PerRow = float[kFragments][kLaneRows];
+
+  /// Of the keys seen so far: m and o of every row; l in four parts, one a key group (the lanes of a row hold one
+  /// each) until finish_split.
+  struct State {
+    PerRow m, l;
+    Output o;
+  };
+
+  // ------------------------------------------------------------------------------------ what a lane's element is
+
+  /// Row of the fragment, 0 .. 15, of the lane's row slot.
+  __device__ static __forceinline__ int row_in_fragment(int slot) {
+    return kWave == 64 ? hip::tile_c_col(64, hip::lane_id(), 0) : hip::tile_c_row(32, hip::lane_id(), 2 * slot);
+  }
+  /// Row slot of element i of a tile of scores or of o.
+  static constexpr GRETA_HOST_DEVICE int slot_of(int i) { return kWave == 64 ? 0 : hip::tile_c_row(32, 0, i) / 8; }
+  /// First of the four keys of a block of 16 that the lane holds, and which of the four element i is.
+  __device__ static __forceinline__ int lane_key() {
+    return 4 * (kWave == 64 ? hip::lane_id() / 16 : hip::lane_id() % 4);
+  }
+  static constexpr GRETA_HOST_DEVICE int key_of(int i) {
+    return key_at_position(kWave, kWave == 64 ? hip::tile_c_row(64, 0, i) : hip::tile_c_col(32, 0, i));
+  }
+  /// Element of row slot `slot` and key 0 .. 3: the inverse.
+  static constexpr GRETA_HOST_DEVICE int element_of(int slot, int key) {
+    return kWave == 64 ? key : key % 2 + 2 * slot + 4 * (key / 2);
+  }
+  /// Channel of a block of 16 that element i of o is.
+  __device__ static __forceinline__ int channel_of(int i) {
+    return kWave == 64 ? hip::tile_c_row(64, hip::lane_id(), i) : hip::tile_c_col(32, hip::lane_id(), i);
+  }
+
+  // ----------------------------------------------------------------------------------------------------- operands
+
+  /// Rows of Q as operands. row(r), r in 0 .. kRows - 1, is the address of head_dim elements (16-byte aligned), or null
+  /// for a row of zeros.
+  template <class Row>
+  __device__ static __forceinline__ void load_queries(Queries& q, Row&& row) {
+    constexpr int kRun = kWave == 64 ? 4 : 2;  // elements of a lane that are neighbours in a row
+    GRETA_UNROLL
+    for (int f = 0; f < kFragments; ++f) GRETA_UNROLL
+    for (int i = 0; i < kElements; i += kRun) {
+      const int lane = hip::lane_id();
+      const int r = kWave == 64 ? hip::tile_b_col(64, lane, i) : hip::tile_a_row(32, lane, i);
+      const int k = kWave == 64 ? hip::tile_b_k(64, lane, i) : hip::tile_a_k(32, lane, i);
+      const T* const from = row(f * kTile + r);
+      GRETA_UNROLL
+      for (int c = 0; c < kChannelBlocks; ++c) {
+        Pack<T, kRun> run = {};
+        if (from != nullptr) run = load_pack<kRun>(from + c * kTile + k);
+        GRETA_UNROLL
+        for (int j = 0; j < kRun; ++j) q[f][c].v[i + j] = run.v[j];
+      }
+    }
+  }
+
+  /// Keys 16 block .. + 15 at channels 32 pair + {0, 16}: the operands of two steps.
+  __device__ static __forceinline__ void load_keys(KvOperand (&to)[2], const T* tile, int block, int pair) {
+    if constexpr (kWave == 64) {
+      load_chunk(to, tile, kHeadDim, block, pair);
+    } else {
+      GRETA_UNROLL
+      for (int half = 0; half < 2; ++half) load_tile<false>(to[half], tile, block, 2 * pair + half);
+    }
+  }
+  /// Channels 16 block .. + 15 at keys 32 pair + {0, 16}.
+  __device__ static __forceinline__ void load_values(KvOperand (&to)[2], const T* tile, int block, int pair) {
+    if constexpr (kWave == 64) {
+      load_chunk(to, tile, kKvTileKeys, block, pair);
+    } else {
+      GRETA_UNROLL
+      for (int half = 0; half < 2; ++half) load_tile<true>(to[half], tile, 2 * pair + half, block);
+    }
+  }
+
+  // ----------------------------------------------------------------------------------------------------- products
+
+  /// s = Q K^T; channels ascend by 16 from an accumulator of zero.
+  __device__ static __forceinline__ void score_mma(Scores& s, const T* keys, const Queries& q) {
+    GRETA_UNROLL
+    for (int f = 0; f < kFragments; ++f) GRETA_UNROLL
+    for (int b = 0; b < kKeyBlocks; ++b) clear(s[f][b]);
+    GRETA_UNROLL
+    for (int pair = 0; pair < kHeadDim / 32; ++pair) {
+      KvOperand k[kKeyBlocks][2];
+      GRETA_UNROLL
+      for (int b = 0; b < kKeyBlocks; ++b) load_keys(k[b], keys, b, pair);
+      GRETA_UNROLL
+      for (int half = 0; half < 2; ++half) GRETA_UNROLL
+      for (int b = 0; b < kKeyBlocks; ++b) GRETA_UNROLL
+      for (int f = 0; f < kFragments; ++f) multiply(s[f][b], k[b][half], q[f][2 * pair + half]);
+    }
+  }
+
+  /// o += P V; keys ascend by 16.
+  __device__ static __forceinline__ void pv_mma(Output& o, const T* values, const Weights& p) {
+    GRETA_UNROLL
+    for (int pair = 0; pair < kKeyBlocks / 2; ++pair) GRETA_UNROLL
+    for (int first = 0; first < kChannelBlocks; first += 4) {
+      KvOperand v[4][2];
+      GRETA_UNROLL
+      for (int c = 0; c < 4; ++c) load_values(v[c], values, first + c, pair);
+      GRETA_UNROLL
+      for (int half = 0; half < 2; ++half) GRETA_UNROLL
+      for (int c = 0; c < 4; ++c) GRETA_UNROLL
+      for (int f = 0; f < kFragments; ++f) multiply(o[f][first + c], v[c][half], p[f][2 * pair + half]);
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------------ softmax
+
+  __device__ static __forceinline__ void reset(State& state) {
+    GRETA_UNROLL
+    for (int f = 0; f < kFragments; ++f) {
+      GRETA_UNROLL
+      for (int r = 0; r < kLaneRows; ++r) state.m[f][r] = -INFINITY, state.l[f][r] = 0.0f;
+      GRETA_UNROLL
+      for (int c = 0; c < kChannelBlocks; ++c) clear(state.o[f][c]);
+    }
+  }
+
+  /// Scores to p = exp2(s * scale_log2 - m), unrounded; m and l move on; a is what o has to be multiplied by.
+  /// kMasked: hidden(f, slot) says from which key of this tile on (0 .. 64) the row sees nothing; else it sees all.
+  template <ExpMode kExp, bool kMasked, class Hidden>
+  __device__ static __forceinline__ void softmax(Scores& s, PerRow& a, State& state, float scale_log2,
+                                                 Hidden&& hidden) {
+    GRETA_UNROLL
+    for (int f = 0; f < kFragments; ++f) {
+      GRETA_UNROLL
+      for (int r = 0; r < kLaneRows; ++r) {
+        [[maybe_unused]] int limit = 0;
+        if constexpr (kMasked) limit = hidden(f, r) - lane_key();
+        float t = -INFINITY;
+        GRETA_UNROLL
+        for (int b = 0; b < kKeyBlocks; ++b) GRETA_UNROLL
+        for (int key = 0; key < 4; ++key) {
+          const float x = s[f][b].v[element_of(r, key)];
+          if constexpr (kMasked)
+            t = 16 * b + key < limit ? fmaxf(t, x) : t;
+          else
+            t = fmaxf(t, x);
+        }
+        t = across_row(t, [](float x, float y) { return fmaxf(x, y); });
+        const float before = state.m[f][r];
+        const float m = fmaxf(before, t * scale_log2);
+        a[f][r] = before == -INFINITY ? 1.0f : exp2<kExp>(before - m);
+        state.m[f][r] = m;
+        float u[kKeyBlocks];
+        GRETA_UNROLL
+        for (int b = 0; b < kKeyBlocks; ++b) {
+          float p[4];
+          GRETA_UNROLL
+          for (int key = 0; key < 4; ++key) {
+            float& x = s[f][b].v[element_of(r, key)];
+            x = exp2<kExp>(fmaf(x, scale_log2, -m));
+            if constexpr (kMasked) x = 16 * b + key < limit ? x : 0.0f;
+            p[key] = x;
+          }
+          u[b] = (p[0] + p[1]) + (p[2] + p[3]);
+        }
+        state.l[f][r] = fmaf(state.l[f][r], a[f][r], (u[0] + u[1]) + (u[2] + u[3]));
+      }
+    }
+  }
+
+  /// p rounded to T; element i of an accumulator is element i of the operand.
+  __device__ static __forceinline__ void to_operand(Weights& p, const Scores& s) {
+    GRETA_UNROLL
+    for (int f = 0; f < kFragments; ++f) GRETA_UNROLL
+    for (int b = 0; b < kKeyBlocks; ++b) GRETA_UNROLL
+    for (int i = 0; i < kElements; i += 2) {
+      const uint32_t pair = hip::round_pair<T>(s[f][b].v[i], s[f][b].v[i + 1]);
+      memcpy(&p[f][b].v[i], &pair, sizeof pair);
+    }
+  }
+
+  __device__ static __forceinline__ void scale_rows(Output& o, const PerRow& a) {
+    GRETA_UNROLL
+    for (int f = 0; f < kFragments; ++f) GRETA_UNROLL
+    for (int c = 0; c < kChannelBlocks; ++c) GRETA_UNROLL
+    for (int i = 0; i < kElements; ++i) o[f][c].v[i] = o[f][c].v[i] * a[f][slot_of(i)];
+  }
+
+  // ------------------------------------------------------------------------------------------------------- splits
+
+  /// The four parts of l become their sum, (l0 + l1) + (l2 + l3), in every lane of the row.
+  __device__ static __forceinline__ void finish_split(State& state) {
+    GRETA_UNROLL
+    for (int f = 0; f < kFragments; ++f) GRETA_UNROLL
+    for (int r = 0; r < kLaneRows; ++r)
+      state.l[f][r] = across_row(state.l[f][r], [](float x, float y) { return x + y; });
+  }
+
+  /// Weights of the merge of finished splits: the total becomes total and the split after it. total_m and total_l move
+  /// on; a and b are what the total's and the split's o are multiplied by: O = fmaf(O, a, o * b).
+  template <ExpMode kExp>
+  __device__ static __forceinline__ void merge_rows(PerRow& total_m, PerRow& total_l, const State& split, PerRow& a,
+                                                    PerRow& b) {
+    GRETA_UNROLL
+    for (int f = 0; f < kFragments; ++f) GRETA_UNROLL
+    for (int r = 0; r < kLaneRows; ++r) {
+      const float m = fmaxf(total_m[f][r], split.m[f][r]);
+      a[f][r] = exp2<kExp>(total_m[f][r] - m), b[f][r] = exp2<kExp>(split.m[f][r] - m);
+      total_l[f][r] = fmaf(total_l[f][r], a[f][r], split.l[f][r] * b[f][r]);
+      total_m[f][r] = m;
+    }
+  }
+  /// total becomes total and the split after it, in every row for which takes(f, slot) holds: rows that see no key of
+  /// the split keep their bits.
+  template <ExpMode kExp, class Takes>
+  __device__ static __forceinline__ void merge_splits(State& total, const State& split, Takes&& takes) {
+    PerRow m, l, a, b;
+    GRETA_UNROLL
+    for (int f = 0; f < kFragments; ++f) GRETA_UNROLL
+    for (int r = 0; r < kLaneRows; ++r) m[f][r] = total.m[f][r], l[f][r] = total.l[f][r];
+    merge_rows<kExp>(m, l, split, a, b);
+    GRETA_UNROLL
+    for (int f = 0; f < kFragments; ++f) {
+      bool take[kLaneRows];
+      GRETA_UNROLL
+      for (int r = 0; r < kLaneRows; ++r) {
+        take[r] = takes(f, r);
+        total.m[f][r] = take[r] ? m[f][r] : total.m[f][r];
+        total.l[f][r] = take[r] ? l[f][r] : total.l[f][r];
+      }
+      GRETA_UNROLL
+      for (int c = 0; c < kChannelBlocks; ++c) GRETA_UNROLL
+      for (int i = 0; i < kElements; ++i) {
+        const int r = slot_of(i);
+        float& o = total.o[f][c].v[i];
+        const float merged = fmaf(o, a[f][r], split.o[f][c].v[i] * b[f][r]);
+        o = take[r] ? merged : o;
+      }
+    }
+  }
+
+  /// o / l rounded to T. row(r) is the address of head_dim elements, or null for a row that is not written.
+  template <class Row>
+  __device__ static __forceinline__ void store_rows(const State& state, Row&& row) {
+    constexpr int kRun = kWave == 64 ? 4 : 2;
+    GRETA_UNROLL
+    for (int f = 0; f < kFragments; ++f) GRETA_UNROLL
+    for (int i = 0; i < kElements; i += kRun) {
+      T* const to = row(f * kTile + row_in_fragment(slot_of(i)));
+      if (to == nullptr) continue;
+      GRETA_UNROLL
+      for (int c = 0; c < kChannelBlocks; ++c) {
+        Pack<T, kRun> run;
+        GRETA_UNROLL
+        for (int j = 0; j < kRun; ++j) run.v[j] = hip::from_float<T>(state.o[f][c].v[i + j] / state.l[f][slot_of(i)]);
+        store_pack(to + c * kTile + channel_of(i), run);
+      }
+    }
+  }
+
+  // -------------------------------------------------------------------------------------------------- inside a piece
+
+  __device__ static __forceinline__ void clear(hip::FragmentC& c) {
+    GRETA_UNROLL
+    for (int i = 0; i < kElements; ++i) c.v[i] = 0.0f;
+  }
+  __device__ static __forceinline__ void multiply(hip::FragmentC& c, const KvOperand& kv, const RowOperand& rows) {
+    if constexpr (kWave == 64)
+      c = hip::mma_16x16x16(kv, rows, c);
+    else
+      c = hip::mma_16x16x16(rows, kv, c);
+  }
+  /// Over the lanes that share a row: distances 16, 32 or 1, 2, which are the same key groups.
+  template <class Op>
+  __device__ static __forceinline__ float across_row(float v, Op op) {
+    v = op(v, hip::wave_exchange < kWave == 64 ? 16 : 1 > (v));
+    return op(v, hip::wave_exchange < kWave == 64 ? 32 : 2 > (v));
+  }
+
+  /// Wave 64: one 16-byte read is the operand of two steps.
+  __device__ static __forceinline__ void load_chunk(KvOperand (&to)[2], const T* tile, int width, int block, int pair) {
+    const int lane = hip::lane_id();
+    const Words4 words = load_pack<4>(reinterpret_cast<const uint32_t*>(
+        tile + chunk_offset(width, block * kTile + lane % kTile, pair * 4 + lane / kTile)));
+    memcpy(to[0].v, words.v, 8);
+    memcpy(to[1].v, words.v + 2, 8);
+  }
+  /// Wave 32: a B operand from rows of keys. Not transposed: depth along the row (K). Transposed: depth down the rows
+  /// (V). `keys` and `channels` number blocks of 16.
+  template <bool kTransposed>
+  __device__ static __forceinline__ void load_tile(KvOperand& to, const T* tile, int keys, int channels) {
+    const int lane = hip::lane_id();
+#if defined(__CUDACC__)
+    // Tiles of 8x8 in the order of the operand's registers: depth first, then columns.
+    const int low = lane / 8 % 2, high = lane / 16;
+    const T* const from = tile + chunk_offset(kHeadDim, keys * kTile + 8 * (kTransposed ? low : high) + lane % 8,
+                                              2 * channels + (kTransposed ? high : low));
+    uint32_t words[4];
+    if constexpr (kTransposed)
+      hip::load_matrix_x4_transposed(words, from);
+    else
+      hip::load_matrix_x4(words, from);
+    memcpy(to.v, words, sizeof words);
+#else
+    GRETA_UNROLL
+    for (int i = 0; i < kElements; ++i) {
+      const int k = hip::tile_b_k(kWave, lane, i), column = hip::tile_b_col(kWave, lane, i);
+      const int row = keys * kTile + (kTransposed ? k : column),
+                channel = channels * kTile + (kTransposed ? column : k);
+      to.v[i] = tile[element_offset(kWave, kHeadDim, row, channel)];
+    }
+#endif
+  }
+};
+
+/// Calls f(std::integral_constant<int, wave>{}) with the wave of the device in use; for launch functions.
+template <class F>
+void with_wave(F&& f) {
+#if defined(GRETA_HOST_EXECUTOR)
+  if (hip::device_info().wave_size == 64) return f(std::integral_constant<int, 64>{});
+  f(std::integral_constant<int, 32>{});
+#else
+  f(std::integral_constant<int, hip::wave_size()>{});
+#endif
+}
+
+}  // namespace greta
