@@ -6,7 +6,7 @@
 
 namespace greta::reference::attention {
 
-enum class Arithmetic { kTwoPass, kOnline };
+enum class Arithmetic { kTwoPass, kOnline, kMma };
 Arithmetic arithmetic_from_id(std::string_view id);
 
 /// One sequence of the batch.
@@ -17,6 +17,9 @@ struct Sequence {
   int64_t visible(int64_t token) const { return n_kv - n_tokens + token + 1; }
 };
 std::vector<Sequence> sequences(const PrefillAttentionProblem& p, const AttentionInputs& in);
+
+/// The twin of "online_mma".
+std::vector<float> mma_twin(const PrefillAttentionProblem& p, const AttentionInputs& in, MatrixMachine machine);
 
 inline int64_t kv_head(const PrefillAttentionProblem& p, int64_t head) {
   return p.head_map ? head % p.n_kv_heads : head / p.group();

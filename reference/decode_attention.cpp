@@ -24,9 +24,9 @@ Bounded decode_attention_oracle(const DecodeAttentionProblem& p, std::string_vie
 }
 
 std::vector<float> decode_attention_twin(const DecodeAttentionProblem& p, std::string_view arithmetic,
-                                         const AttentionInputs& in) {
+                                         const AttentionInputs& in, MatrixMachine machine) {
   if (!in.n_tokens_of.empty()) throw_invalid("decode attention reference: n_tokens_of does not apply");
-  return prefill_attention_twin(as_prefill(p), arithmetic, in);
+  return prefill_attention_twin(as_prefill(p), arithmetic, in, machine);
 }
 
 }  // namespace greta::reference

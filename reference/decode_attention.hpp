@@ -15,6 +15,6 @@ PrefillAttentionProblem as_prefill(const DecodeAttentionProblem& problem);
 Bounded decode_attention_oracle(const DecodeAttentionProblem& problem, std::string_view arithmetic, ExpMode exp,
                                 const AttentionInputs& inputs);
 std::vector<float> decode_attention_twin(const DecodeAttentionProblem& problem, std::string_view arithmetic,
-                                         const AttentionInputs& inputs);
+                                         const AttentionInputs& inputs, MatrixMachine machine = {});
 
 }  // namespace greta::reference

@@ -11,7 +11,9 @@ namespace attention {
 Arithmetic arithmetic_from_id(std::string_view id) {
   if (id == "two_pass_f32") return Arithmetic::kTwoPass;
   if (id == "online_f32") return Arithmetic::kOnline;
-  throw_invalid("attention reference: no arithmetic '" + std::string(id) + "'; known: two_pass_f32, online_f32");
+  if (id == "online_mma") return Arithmetic::kMma;
+  throw_invalid("attention reference: no arithmetic '" + std::string(id) +
+                "'; known: two_pass_f32, online_f32, online_mma");
 }
 
 std::vector<Sequence> sequences(const PrefillAttentionProblem& p, const AttentionInputs& in) {
@@ -44,12 +46,21 @@ struct Paths {
   double numerator, denominator, exps;
 };
 
+/// Error of a sum of n products on matrix tiles, in units of u times the sum of their magnitudes: the largest of the
+/// models'.
+double matrix_coefficient(int64_t n) {
+  const auto steps = [n](int64_t of) { return static_cast<double>((n + of - 1) / of); };
+  return std::max({8 + 2.01 * steps(8), 10.5 * steps(16), static_cast<double>(n)});
+}
+
 Paths paths_of(Arithmetic arithmetic, int64_t n) {
   if (arithmetic == Arithmetic::kTwoPass) return {static_cast<double>(n), static_cast<double>(n), 1.0};
   const int64_t splits = (n + kTwinSplit - 1) / kTwinSplit;
   const int64_t in_split = std::min<int64_t>(n, kTwinSplit);
   const int64_t tiles = (in_split + kTwinTile - 1) / kTwinTile;
-  return {static_cast<double>(in_split + tiles + splits + 1), static_cast<double>(6 + tiles + splits + 1),
+  const double sum =
+      arithmetic == Arithmetic::kMma ? matrix_coefficient((in_split + 15) / 16 * 16) : static_cast<double>(in_split);
+  return {sum + static_cast<double>(tiles + splits + 1), static_cast<double>(6 + tiles + splits + 1),
           static_cast<double>(1 + (tiles - 1) + (splits > 1 ? splits : 0))};
 }
 
@@ -94,11 +105,14 @@ class Oracle {
     // Row by row: weights p, and their errors in the numerator; both are multiplied by V at once below.
     Matrix weights = Matrix::Zero(s.n_tokens, s.n_kv), errors = weights;
     Eigen::VectorXd sum(s.n_tokens), sum_error(s.n_tokens);
+    const bool mma = arithmetic_ == Arithmetic::kMma;
+    const double dot = mma ? matrix_coefficient(p_.head_dim) + 2 : static_cast<double>(p_.head_dim) + 3;
+    const double rounded_p = mma ? 1 + unit_roundoff(p_.dtype) : 1, tiny_p = mma ? tiny(p_.dtype) : 0;
     for (int64_t t = 0; t < s.n_tokens; ++t) {
       const int64_t n = s.visible(t);
       const Paths paths = paths_of(arithmetic_, n);
       const double m = x.row(t).head(n).maxCoeff();
-      const Eigen::ArrayXd eps = gamma(static_cast<double>(p_.head_dim) + 3) * sizes.row(t).head(n).transpose().array();
+      const Eigen::ArrayXd eps = gamma(dot) * sizes.row(t).head(n).transpose().array();
       const Eigen::ArrayXd below = m - x.row(t).head(n).transpose().array();
       const Eigen::ArrayXd d = eps + kUnitF32 * (below + 2 * eps.maxCoeff());
       const Eigen::ArrayXd weight = (-below * M_LN2).exp();
@@ -106,7 +120,9 @@ class Oracle {
       const Eigen::ArrayXd factor = (d * M_LN2).exp() * exps;  // 1 + rho_j
       weights.row(t).head(n) = weight.matrix().transpose();
       errors.row(t).head(n) =
-          (weight * (factor * (1 + gamma(paths.numerator)) - 1) + kExp2Absolute).matrix().transpose();
+          (weight * (factor * (1 + gamma(paths.numerator)) * rounded_p - 1) + kExp2Absolute + tiny_p)
+              .matrix()
+              .transpose();
       sum[t] = weight.sum();
       sum_error[t] = (weight * (factor * (1 + gamma(paths.denominator)) - 1) + kExp2Absolute).sum();
     }

@@ -1,5 +1,6 @@
 // Causal attention of many queries: oracle and twins. Formula and shapes: kernels/prefill_attention/
-// prefill_attention_problem.hpp; arithmetic ids "two_pass_f32" and "online_f32": prefill_attention.hpp there.
+// prefill_attention_problem.hpp; arithmetic ids "two_pass_f32", "online_f32" and "online_mma": prefill_attention.hpp
+// there.
 //
 // Bound, of one element O_c = sum_j p_j v_jc / l with p_j = exp2(x_j - m), n visible keys, D = head_dim:
 //   x_j     D links of fma, the product with scale_log2 and the two roundings inside that constant:
@@ -14,15 +15,27 @@
 //             online  N_o = min(n, 512) + 8 + splits + 1 (the keys of a split, its rescales, the merge)
 //                     N_l = 6 + min(tiles, 8) + splits + 1 (the tree, the tiles of a split, the merge)
 //   so      num = sum_j p_j |v_jc| ((1+rho_j)(1+gamma(N_o)) - 1),  den = sum_j p_j ((1+rho_j)(1+gamma(N_l)) - 1)
+//             mma     (matrix tiles; r is the largest coefficient of the models in kernels/hip/matrix_model.hpp for a sum
+//                     of n terms: CDNA3 8 + 2.01 ceil(n/8), Hopper 10.5 ceil(n/16), a chain of fma n)
+//                     eps_j with r(D) + 2 for D + 3;  N_o = r(min(n, 512)) + 8 + splits + 1, N_l = as online
+//                     p is rounded to T before the second product: p_j (1 + u_T), and half a subnormal of T absolute
 //             |O^ - O| <= (num + |O| den) / (l - den)  (1 + u) + u |O|,  and the rounding to O's type
 #pragma once
 
 #include <string_view>
 
+#include "kernels/hip/matrix_model.hpp"
 #include "kernels/prefill_attention/prefill_attention_problem.hpp"
 #include "reference/exp2_error.hpp"
 
 namespace greta::reference {
+
+/// The machine whose bits matrix tiles have: its model, and the wave, which decides where keys stand among the depths
+/// of a tile (kernels/tile/kv_layout.hpp). Hopper's bits do not depend on that.
+struct MatrixMachine {
+  MatrixModel model = MatrixModel::kCdna3;
+  int wave = 64;
+};
 
 inline constexpr int kTwinTile = 64;    ///< keys per tile of online softmax
 inline constexpr int kTwinSplit = 512;  ///< keys per split
@@ -47,8 +60,8 @@ std::vector<uint8_t> prefill_attention_written(const PrefillAttentionProblem& pr
 /// Throw kInvalidArgument for an unknown arithmetic id or lengths outside the problem's.
 Bounded prefill_attention_oracle(const PrefillAttentionProblem& problem, std::string_view arithmetic, ExpMode exp,
                                  const AttentionInputs& inputs);
-/// The bits of the portable exp2.
+/// The bits of the portable exp2; `machine` is for "online_mma".
 std::vector<float> prefill_attention_twin(const PrefillAttentionProblem& problem, std::string_view arithmetic,
-                                          const AttentionInputs& inputs);
+                                          const AttentionInputs& inputs, MatrixMachine machine = {});
 
 }  // namespace greta::reference

@@ -107,8 +107,9 @@ State online(const Head& head, const std::vector<float>& x) {
 }  // namespace
 
 std::vector<float> prefill_attention_twin(const PrefillAttentionProblem& p, std::string_view arithmetic,
-                                          const AttentionInputs& in) {
+                                          const AttentionInputs& in, MatrixMachine machine) {
   const Arithmetic id = attention::arithmetic_from_id(arithmetic);
+  if (id == Arithmetic::kMma) return attention::mma_twin(p, in, machine);
   const float scale_log2 = attention_scale_log2(in.scale, p.head_dim);
   std::vector<float> out(static_cast<size_t>(p.q_elements()), 0.0f);
   for (const Sequence& s : attention::sequences(p, in))

@@ -13,7 +13,7 @@
 //   greta::hip::wave_shfl(v, lane), wave_shfl_xor(v, mask)           int, unsigned, float; full wave
 //   greta::hip::kLdsBytes, kLdsBytesForTwo                  LDS of a workgroup, and when two share a CU
 //   greta::hip::pack_low16(a, b), pack_high16(a, b), round_pair<T>(x, y)     halves of words; two floats rounded to T
-//   greta::hip::schedule_fence(), wave_priority<n>()                 for the order of instructions on gfx942
+//   greta::hip::opaque(v), schedule_fence(), wave_priority<n>()      for registers and the order of instructions
 //   greta::hip::async_copy16(), async_commit(), async_wait<n>()      sm_90a and host: kernels/tile/kv_pipeline.hpp
 //   greta::hip::wave_sum(v), wave_max(v)    butterfly over lane distances 1, 2, 4, ... in that order; int, float; all
 //   lanes get it greta::hip::wave_any(bool), wave_all(bool) greta::hip::atomic_add(ptr, v)          int, unsigned,

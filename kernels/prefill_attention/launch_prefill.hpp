@@ -1,8 +1,6 @@
 // The launch that all rungs of prefill attention share: their kernels have one signature. For .hip files.
 #pragma once
 
-#include <source_location>
-
 #include "kernels/hip/launch.hpp"
 #include "kernels/prefill_attention/rungs.hpp"
 #include "kernels/tile/attention_shape.hpp"
@@ -45,10 +43,10 @@ __device__ __forceinline__ int prefill_head(const AttentionShape& shape, int ind
   return shape.head_map == 0 ? index % shape.n_kv_heads * group + index / shape.n_kv_heads : index;
 }
 
-template <class T>
-void launch_prefill(hip::Stream& stream, const char* rung, PrefillKernel<T> kernel, const PrefillBlock& block,
-                    const PrefillAttentionProblem& p, const PrefillAttentionArgs& args,
-                    std::source_location where = std::source_location::current()) {
+/// more: arguments between n_kv_of and the shape.
+template <class T, class Kernel, class... More>
+void launch_prefill(hip::Stream& stream, const char* rung, Kernel kernel, const PrefillBlock& block,
+                    const PrefillAttentionProblem& p, const PrefillAttentionArgs& args, const More&... more) {
   const AttentionShape shape = {static_cast<int>(p.n_tokens),
                                 static_cast<int>(p.n_kv),
                                 static_cast<int>(p.n_heads),
@@ -63,13 +61,13 @@ void launch_prefill(hip::Stream& stream, const char* rung, PrefillKernel<T> kern
   const dim3 grid = block.heads_first ? dim3(heads, tiles, sequences) : dim3(tiles, heads, sequences);
   const auto q = static_cast<size_t>(p.q_elements()), kv = static_cast<size_t>(p.kv_elements()),
              lengths = static_cast<size_t>(p.batch);
-  hip::launch(stream, {name, grid, dim3(static_cast<unsigned>(block.threads)), block.lds_bytes, p.batch * p.n_tokens, where}, kernel,
-              hip::in("q", args.q.as<const T>("prefill_attention: q"), q),
+  hip::launch(stream, {name, grid, dim3(static_cast<unsigned>(block.threads)), block.lds_bytes, p.batch * p.n_tokens},
+              kernel, hip::in("q", args.q.as<const T>("prefill_attention: q"), q),
               hip::in("k", args.k.as<const T>("prefill_attention: k"), kv),
               hip::in("v", args.v.as<const T>("prefill_attention: v"), kv),
               hip::out("o", args.o.as<T>("prefill_attention: o"), q),
               hip::in("n_tokens_of", args.n_tokens_of, args.n_tokens_of ? lengths : 0),
-              hip::in("n_kv_of", args.n_kv_of, args.n_kv_of ? lengths : 0), shape);
+              hip::in("n_kv_of", args.n_kv_of, args.n_kv_of ? lengths : 0), more..., shape);
 }
 
 }  // namespace greta

@@ -30,6 +30,12 @@ float attention_scale_log2(float scale, int64_t head_dim) {
   return static_cast<float>(static_cast<double>(scale) * kLog2E);
 }
 
+size_t prefill_attention_workspace(const PrefillAttentionProblem& p) {
+  if (p.n_kv <= kAttentionSplit) return 0;
+  constexpr int64_t kRows = 128;
+  return static_cast<size_t>(p.batch * p.n_heads * ((p.n_tokens + kRows - 1) / kRows * kRows) * p.head_dim);
+}
+
 void prefill_attention(hip::Stream& stream, const PrefillAttentionRung& rung, const PrefillAttentionProblem& p,
                        const PrefillAttentionArgs& args) {
   validate(p);

@@ -40,6 +40,8 @@ struct PrefillAttentionArgs {
   hip::DeviceView<const int32_t> n_kv_of;
   float scale = 0.0f;  ///< 0: 1 / sqrt(head_dim), rounded from double
   ExpMode exp = ExpMode::kPortable;
+  /// At least prefill_attention_workspace(problem) floats, for rungs of "online_mma"; others do not look at it.
+  hip::DeviceView<float> workspace = {};
 };
 
 using PrefillAttentionLaunch = void (*)(hip::Stream&, const PrefillAttentionProblem&, const PrefillAttentionArgs&);
@@ -52,6 +54,10 @@ std::span<const PrefillAttentionRung> prefill_attention_ladder();
 /// launches.
 void prefill_attention(hip::Stream& stream, const PrefillAttentionRung& rung, const PrefillAttentionProblem& problem,
                        const PrefillAttentionArgs& args);
+
+/// Floats of workspace that any rung may need: 0 when no query sees more than one split, else head_dim for every query
+/// (n_tokens rounded up to 128) and head.
+size_t prefill_attention_workspace(const PrefillAttentionProblem& problem);
 
 /// scale * log2(e) as the kernels use it: product in double, rounded once to f32.
 float attention_scale_log2(float scale, int64_t head_dim);

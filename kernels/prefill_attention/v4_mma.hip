@@ -6,19 +6,25 @@ namespace greta {
 
 static_assert(kKvTileKeys == kAttentionTile);
 
-/// Shape of a workgroup: waves, 16-row fragments of each, K/V buffers, waves per SIMD.
+/// Shape of a workgroup: waves, 16-row fragments of each, where Q is kept, K/V buffers, waves per SIMD. It decides no
+/// bit of the result.
 template <int kWave, int kHeadDim>
 struct PrefillV4Shape {
   static constexpr int kWaves = 4;
-  static constexpr int kFragments = kWave == 64 ? 2 : 1;
-  static constexpr int kBuffers = kv_buffers(kWave, kHeadDim, hip::kLdsBytesForTwo);
+  static constexpr int kFragments = 2;
+  static constexpr bool kQueriesInLds = kWave == 32 && kHeadDim == 128;
+  static constexpr int kRows = kWaves * kFragments * hip::kTile;
+  static constexpr int kQueryElements = kQueriesInLds ? kRows * kHeadDim : 0;
+  static constexpr int kBuffers =
+      kv_buffers(kWave, kHeadDim, hip::kLdsBytesForTwo - static_cast<int>(sizeof(half_t)) * kQueryElements);
+  static constexpr int kLdsElements = kQueryElements + kBuffers * kv_tile_elements(kHeadDim);
   static constexpr int kWavesPerSimd = 2;
 };
 
 template <class T, int kHeadDim, int kWave, ExpMode kExp, class Shape, bool kSplits>
 __global__ void GRETA_LAUNCH_BOUNDS(Shape::kWaves* kWave, Shape::kWavesPerSimd)
     prefill_attention_v4_kernel(const T* q, const T* k, const T* v, T* o, const int32_t* n_tokens_of,
-                                const int32_t* n_kv_of, AttentionShape shape) {
+                                const int32_t* n_kv_of, float* workspace, AttentionShape shape) {
   using Tile = MmaAttention<T, kHeadDim, kWave, Shape::kFragments>;
   constexpr int kBlockRows = Shape::kWaves * Tile::kRows;
   constexpr int kSplitTiles = kAttentionSplit / kAttentionTile;
@@ -29,7 +35,7 @@ __global__ void GRETA_LAUNCH_BOUNDS(Shape::kWaves* kWave, Shape::kWavesPerSimd)
   const int first = static_cast<int>(gridDim.y - 1 - blockIdx.y) * kBlockRows;  // the longest rows start first
   const int n_tokens = n_tokens_of ? n_tokens_of[sequence] : shape.n_tokens;
   const int before = (n_kv_of ? n_kv_of[sequence] : shape.n_kv) - n_tokens;  // keys older than the first query
-  if (first >= n_tokens) return;  // the whole workgroup
+  if (first >= n_tokens) return;                                             // the whole workgroup
   const auto keys_of = [&](int token) { return before + (token < n_tokens ? token : n_tokens - 1) + 1; };
   const int n_keys = keys_of(first + kBlockRows - 1);
 
@@ -47,10 +53,19 @@ __global__ void GRETA_LAUNCH_BOUNDS(Shape::kWaves* kWave, Shape::kWavesPerSimd)
       lds, k + first_key, v + first_key, ContiguousRows{kv_stride(shape, kHeadDim)}, n_keys, 0,
       (n_keys + kAttentionTile - 1) / kAttentionTile);
   kv.start();
-  typename Tile::Queries queries;
-  Tile::load_queries(queries, [&](int r) { return row_of(q, r); });
+  [[maybe_unused]] typename Tile::Queries queries;
+  [[maybe_unused]] T* const staged = lds + kv.kLdsElements + hip::wave_id() * Tile::kRows * kHeadDim;
+  if constexpr (Shape::kQueriesInLds)
+    Tile::stage_queries(staged, [&](int r) { return row_of(q, r); });
+  else
+    Tile::load_queries(queries, [&](int r) { return row_of(q, r); });
 
-  typename Tile::State state, total;
+  float* const total_o =
+      workspace + (((static_cast<size_t>(sequence) * gridDim.x + blockIdx.x) * gridDim.y + blockIdx.y) * Shape::kWaves +
+                   hip::wave_id()) *
+                      Tile::kTotalFloats;
+  typename Tile::PerRow total_m = {}, total_l = {};
+  typename Tile::State state;
   Tile::reset(state);
   for (int tile = 0; tile * kAttentionTile < n_keys; ++tile) {
     const int begin = tile * kAttentionTile;
@@ -61,7 +76,10 @@ __global__ void GRETA_LAUNCH_BOUNDS(Shape::kWaves* kWave, Shape::kWavesPerSimd)
     if (works) {
       typename Tile::Scores s;
       hip::wave_priority<1>();
-      Tile::score_mma(s, keys, queries);
+      if constexpr (Shape::kQueriesInLds)
+        Tile::score_mma_by(s, keys, [&](int f, int c) { return Tile::staged_query(staged, f, c); });
+      else
+        Tile::score_mma(s, keys, queries);
       hip::wave_priority<0>();
       const auto hidden = [&](int f, int slot) { return row_keys(f, slot) - begin; };
       if (begin + kAttentionTile > wave_unmasked)
@@ -76,23 +94,27 @@ __global__ void GRETA_LAUNCH_BOUNDS(Shape::kWaves* kWave, Shape::kWavesPerSimd)
       hip::wave_priority<1>();
       Tile::pv_mma(state.o, values, p);
       hip::wave_priority<0>();
-      if (kSplits && ((tile + 1) % kSplitTiles == 0 || begin + kAttentionTile >= wave_keys)) {
+      const bool last = begin + kAttentionTile >= wave_keys;
+      if (last || (kSplits && (tile + 1) % kSplitTiles == 0)) {
         Tile::finish_split(state);
-        if (tile < kSplitTiles) {
-          total = state;
-        } else {
+        if (kSplits && tile >= kSplitTiles) {
           const int split = tile / kSplitTiles * kAttentionSplit;
-          Tile::template merge_splits<kExp>(total, state, [&](int f, int slot) { return row_keys(f, slot) > split; });
+          Tile::template merge_split<kExp>(state, total_m, total_l, total_o,
+                                           [&](int f, int slot) { return row_keys(f, slot) > split; });
         }
-        Tile::reset(state);
+        if (!last) {
+          Tile::store_total(total_o, state.o);
+          GRETA_UNROLL
+          for (int n = 0; n < Shape::kFragments * Tile::kLaneRows; ++n) {
+            const int f = n / Tile::kLaneRows, slot = n % Tile::kLaneRows;
+            total_m[f][slot] = state.m[f][slot], total_l[f][slot] = state.l[f][slot];
+          }
+          Tile::reset(state);
+        }
       }
     }
   }
-  if constexpr (!kSplits) {
-    Tile::finish_split(state);
-    total = state;
-  }
-  if (wave_keys > 0) Tile::store_rows(total, [&](int r) { return row_of(o, r); });
+  if (wave_keys > 0) Tile::store_rows(state, [&](int r) { return row_of(o, r); });
 }
 
 template <bool kSplits>
@@ -104,11 +126,10 @@ void launch_v4(hip::Stream& stream, const char* name, const PrefillAttentionProb
         using T = decltype(element);
         constexpr int kWave = decltype(wave)::value, kHeadDim = decltype(head_dim)::value;
         using Shape = PrefillV4Shape<kWave, kHeadDim>;
-        const PrefillKernel<T> kernel =
-            &prefill_attention_v4_kernel<T, kHeadDim, kWave, decltype(exp)::value, Shape, kSplits>;
-        constexpr PrefillBlock kBlock = {Shape::kWaves * Shape::kFragments * hip::kTile, Shape::kWaves * kWave,
-                                         sizeof(T) * kv_tile_elements(kHeadDim) * Shape::kBuffers, true};
-        launch_prefill<T>(stream, name, kernel, kBlock, p, args);
+        const auto kernel = &prefill_attention_v4_kernel<T, kHeadDim, kWave, decltype(exp)::value, Shape, kSplits>;
+        constexpr PrefillBlock kBlock = {Shape::kRows, Shape::kWaves * kWave, sizeof(T) * Shape::kLdsElements, true};
+        const size_t floats = kSplits ? prefill_attention_workspace(p) : 0;
+        launch_prefill<T>(stream, name, kernel, kBlock, p, args, hip::out("workspace", args.workspace, floats));
       });
     });
   });

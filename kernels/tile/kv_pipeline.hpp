@@ -30,10 +30,10 @@ struct ContiguousRows {
   __device__ __forceinline__ size_t operator()(int key) const { return stride * static_cast<size_t>(key); }
 };
 
-/// Buffers that fit `bytes` of LDS: two on wave 64, up to four on wave 32.
+/// Buffers that fit `bytes` of LDS: two on wave 64, two to four on wave 32.
 constexpr int kv_buffers(int wave, int head_dim, int bytes) {
   const int fit = bytes / (2 * kv_tile_elements(head_dim));
-  return wave == 64 ? 2 : fit < 4 ? fit : 4;
+  return wave == 64 || fit < 2 ? 2 : fit < 4 ? fit : 4;
 }
 
 template <class T, int kHeadDim, int kWave, int kThreads, int kBuffers, class Rows>
@@ -108,7 +108,7 @@ class KvPipeline {
   __device__ __forceinline__ void load_keys(int tile) {
     GRETA_UNROLL
     for (int n = 0; n < kKUnits; ++n) {
-      const int unit = n * kThreads + static_cast<int>(threadIdx.x);
+      const int unit = n * kThreads + hip::opaque(static_cast<int>(threadIdx.x));
       if (k_units(kHeadDim) % kThreads != 0 && unit >= k_units(kHeadDim)) break;
       const KUnit u = k_unit(kHeadDim, unit);
       const T* const from = row(k_, tile * kKvTileKeys + u.key) + u.channel;
@@ -120,7 +120,7 @@ class KvPipeline {
     const bool ragged = (tile + 1) * kKvTileKeys > n_keys_;
     GRETA_UNROLL
     for (int n = 0; n < kKUnits; ++n) {
-      const int unit = n * kThreads + static_cast<int>(threadIdx.x);
+      const int unit = n * kThreads + hip::opaque(static_cast<int>(threadIdx.x));
       if (k_units(kHeadDim) % kThreads != 0 && unit >= k_units(kHeadDim)) break;
       const KUnit u = k_unit(kHeadDim, unit);
       Words4 a = staged_[2 * n], b = staged_[2 * n + 1];
@@ -134,7 +134,7 @@ class KvPipeline {
   __device__ __forceinline__ void load_values(int tile) {
     GRETA_UNROLL
     for (int n = 0; n < kVBlocks; ++n) {
-      const int block = n * kThreads + static_cast<int>(threadIdx.x);
+      const int block = n * kThreads + hip::opaque(static_cast<int>(threadIdx.x));
       if (v_blocks(kHeadDim) % kThreads != 0 && block >= v_blocks(kHeadDim)) break;
       const VBlock b = v_block(kHeadDim, block);
       GRETA_UNROLL
@@ -145,7 +145,7 @@ class KvPipeline {
     const bool ragged = (tile + 1) * kKvTileKeys > n_keys_;
     GRETA_UNROLL
     for (int n = 0; n < kVBlocks; ++n) {
-      const int block = n * kThreads + static_cast<int>(threadIdx.x);
+      const int block = n * kThreads + hip::opaque(static_cast<int>(threadIdx.x));
       if (v_blocks(kHeadDim) % kThreads != 0 && block >= v_blocks(kHeadDim)) break;
       const VBlock b = v_block(kHeadDim, block);
       Words4 w[4];
@@ -179,7 +179,7 @@ class KvPipeline {
       const T* const base = issues_values_ ? v_ : k_;
       GRETA_UNROLL
       for (int n = 0; n < (kUnits + kThreads - 1) / kThreads; ++n) {
-        const int unit = n * kThreads + static_cast<int>(threadIdx.x);
+        const int unit = n * kThreads + hip::opaque(static_cast<int>(threadIdx.x));
         if (kUnits % kThreads != 0 && unit >= kUnits) break;
         const int key = unit / kChunks, chunk = unit % kChunks, absolute = tile_ * kKvTileKeys + key;
         hip::async_copy16(lds_ + write_ * kTile + chunk_offset(kHeadDim, key_row(kWave, key), chunk),

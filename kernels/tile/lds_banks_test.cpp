@@ -121,6 +121,17 @@ TEST(KvLayout, EveryElementHasAPlaceOfItsOwn) {
     }
 }
 
+TEST(KvLayout, OffsetsOfBlocksAreOffsetsOfChunks) {
+  for (const int width : {64, 128})
+    for (int block = 0; block < 8; ++block)
+      for (int r = 0; r < 16; ++r)
+        for (const int many : {2, 4})
+          for (int first = 0; first < width / kChunkElements; first += many)
+            for (int c = 0; c < many; ++c)
+              EXPECT_EQ(block_chunk_offset(width, chunk_offset(width, r, c), block, first),
+                        chunk_offset(width, 16 * block + r, first + c));
+}
+
 TEST(KvLayout, UnitsAndBlocksCoverTheTileOnce) {
   for (const int head_dim : {64, 128}) {
     std::set<int> k, v;

@@ -8,7 +8,7 @@
 //   Tile::State state;       Tile::softmax<kExp, kMasked>(s, a, state, scale_log2, hidden)     s becomes p, a the rescale
 //   Tile::Weights p;         Tile::to_operand(p, s)                  p rounded to T, in registers
 //   Tile::scale_rows(state.o, a);  Tile::pv_mma(state.o, values, p)  o = o a + P V
-//   Tile::finish_split(state), merge_splits<kExp>(total, state, ...), store_rows(...)
+//   Tile::finish_split(state), merge_split<kExp>(state, total...), store_total(...), store_rows(...)
 //
 // A row lives in the same lanes all along; what each lane holds follows from the fragment maps:
 //   wave 64   S^T = K Q^T, O^T = V^T P^T: a lane has one row (column lane % 16) per fragment, keys 4 (lane / 16) + i;
@@ -88,10 +88,10 @@ struct MmaAttention {
   template <class Row>
   __device__ static __forceinline__ void load_queries(Queries& q, Row&& row) {
     constexpr int kRun = kWave == 64 ? 4 : 2;  // elements of a lane that are neighbours in a row
+    const int lane = hip::lane_id();
     GRETA_UNROLL
-    for (int f = 0; f < kFragments; ++f) GRETA_UNROLL
-    for (int i = 0; i < kElements; i += kRun) {
-      const int lane = hip::lane_id();
+    for (int n = 0; n < kFragments * kElements / kRun; ++n) {
+      const int f = n / (kElements / kRun), i = n % (kElements / kRun) * kRun;
       const int r = kWave == 64 ? hip::tile_b_col(64, lane, i) : hip::tile_a_row(32, lane, i);
       const int k = kWave == 64 ? hip::tile_b_k(64, lane, i) : hip::tile_a_k(32, lane, i);
       const T* const from = row(f * kTile + r);
@@ -99,62 +99,126 @@ struct MmaAttention {
       for (int c = 0; c < kChannelBlocks; ++c) {
         Pack<T, kRun> run = {};
         if (from != nullptr) run = load_pack<kRun>(from + c * kTile + k);
-        GRETA_UNROLL
-        for (int j = 0; j < kRun; ++j) q[f][c].v[i + j] = run.v[j];
+        memcpy(&q[f][c].v[i], run.v, sizeof run);
       }
     }
   }
 
+  /// Wave 32, where registers are too few for Q beside o: the wave's rows in LDS (kRows * kHeadDim elements), swizzled
+  /// like K. The wave alone writes and reads them.
+  template <class Row>
+  __device__ static __forceinline__ void stage_queries(T* lds, Row&& row) {
+    constexpr int kChunks = kHeadDim / kChunkElements;
+    GRETA_UNROLL_BY(4)
+    for (int unit = hip::lane_id(); unit < kRows * kChunks; unit += kWave) {
+      const T* const from = row(unit / kChunks);
+      Words4 words = {};
+      if (from != nullptr)
+        words = load_pack<4>(reinterpret_cast<const uint32_t*>(from + unit % kChunks * kChunkElements));
+      store_pack(reinterpret_cast<uint32_t*>(lds + chunk_offset(kHeadDim, unit / kChunks, unit % kChunks)), words);
+    }
+    hip::wave_barrier();
+  }
+  __device__ static __forceinline__ RowOperand staged_query(const T* lds, int f, int c) {
+    RowOperand q;
+#if defined(__CUDACC__)
+    const int lane = hip::lane_id();
+    const int lane_offset = chunk_offset(kHeadDim, lane / 8 % 2 * 8 + lane % 8, lane / 16);
+    uint32_t words[4];
+    hip::load_matrix_x4(words, lds + block_chunk_offset(kHeadDim, lane_offset, f, 2 * c));
+    memcpy(q.v, words, sizeof words);
+#elif !defined(__HIP__)
+    for (int i = 0; i < kElements; ++i)
+      q.v[i] = lds[element_offset(32, kHeadDim, f * kTile + hip::tile_a_row(32, hip::lane_id(), i),
+                                  c * kTile + hip::tile_a_k(32, hip::lane_id(), i))];
+#endif
+    return q;
+  }
+
+  /// Where in a tile of K, and of V, this lane reads: its part of every operand's address.
+  __device__ static __forceinline__ int key_lane_offset() {
+    const int lane = hip::opaque(hip::lane_id());
+    return kWave == 64 ? chunk_offset(kHeadDim, lane % 16, lane / 16)
+                       : chunk_offset(kHeadDim, lane / 16 * 8 + lane % 8, lane / 8 % 2);
+  }
+  __device__ static __forceinline__ int value_lane_offset() {
+    const int lane = hip::opaque(hip::lane_id());
+    return kWave == 64 ? chunk_offset(kKvTileKeys, lane % 16, lane / 16)
+                       : chunk_offset(kHeadDim, lane / 8 % 2 * 8 + lane % 8, lane / 16);
+  }
+
   /// Keys 16 block .. + 15 at channels 32 pair + {0, 16}: the operands of two steps.
-  __device__ static __forceinline__ void load_keys(KvOperand (&to)[2], const T* tile, int block, int pair) {
+  __device__ static __forceinline__ void load_keys(KvOperand (&to)[2], const T* tile, int lane_offset, int block,
+                                                   int pair) {
     if constexpr (kWave == 64) {
-      load_chunk(to, tile, kHeadDim, block, pair);
+      load_chunk(to, tile + block_chunk_offset(kHeadDim, lane_offset, block, 4 * pair));
     } else {
-      GRETA_UNROLL
-      for (int half = 0; half < 2; ++half) load_tile<false>(to[half], tile, block, 2 * pair + half);
+      load_tile<false>(to[0], tile, lane_offset, block, 2 * pair);
+      load_tile<false>(to[1], tile, lane_offset, block, 2 * pair + 1);
     }
   }
   /// Channels 16 block .. + 15 at keys 32 pair + {0, 16}.
-  __device__ static __forceinline__ void load_values(KvOperand (&to)[2], const T* tile, int block, int pair) {
+  __device__ static __forceinline__ void load_values(KvOperand (&to)[2], const T* tile, int lane_offset, int block,
+                                                     int pair) {
     if constexpr (kWave == 64) {
-      load_chunk(to, tile, kKvTileKeys, block, pair);
+      load_chunk(to, tile + block_chunk_offset(kKvTileKeys, lane_offset, block, 4 * pair));
     } else {
-      GRETA_UNROLL
-      for (int half = 0; half < 2; ++half) load_tile<true>(to[half], tile, 2 * pair + half, block);
+      load_tile<true>(to[0], tile, lane_offset, 2 * pair, block);
+      load_tile<true>(to[1], tile, lane_offset, 2 * pair + 1, block);
     }
   }
 
   // ----------------------------------------------------------------------------------------------------- products
 
-  /// s = Q K^T; channels ascend by 16 from an accumulator of zero.
+  /// Blocks of K or V whose operands are read before they are multiplied.
+  static constexpr int kBatch = kWave == 64 || kFragments > 1 ? 2 : 4;
+
+  /// s = Q K^T; channels ascend by 16 from an accumulator of zero. query(f, c): the operand of fragment f and channels
+  /// 16 c .. + 15.
   __device__ static __forceinline__ void score_mma(Scores& s, const T* keys, const Queries& q) {
+    score_mma_by(s, keys, [&](int f, int c) -> const RowOperand& { return q[f][c]; });
+  }
+  template <class Query>
+  __device__ static __forceinline__ void score_mma_by(Scores& s, const T* keys, Query&& query) {
     GRETA_UNROLL
-    for (int f = 0; f < kFragments; ++f) GRETA_UNROLL
-    for (int b = 0; b < kKeyBlocks; ++b) clear(s[f][b]);
+    for (int f = 0; f < kFragments; ++f) {
+      GRETA_UNROLL
+      for (int b = 0; b < kKeyBlocks; ++b) clear(s[f][b]);
+    }
+    const int lane_offset = key_lane_offset();
     GRETA_UNROLL
-    for (int pair = 0; pair < kHeadDim / 32; ++pair) {
-      KvOperand k[kKeyBlocks][2];
+    for (int step = 0; step < kHeadDim / 32 * kKeyBlocks / kBatch; ++step) {
+      const int pair = step / (kKeyBlocks / kBatch), first = step % (kKeyBlocks / kBatch) * kBatch;
+      KvOperand k[kBatch][2];
       GRETA_UNROLL
-      for (int b = 0; b < kKeyBlocks; ++b) load_keys(k[b], keys, b, pair);
+      for (int b = 0; b < kBatch; ++b) load_keys(k[b], keys, lane_offset, first + b, pair);
       GRETA_UNROLL
-      for (int half = 0; half < 2; ++half) GRETA_UNROLL
-      for (int b = 0; b < kKeyBlocks; ++b) GRETA_UNROLL
-      for (int f = 0; f < kFragments; ++f) multiply(s[f][b], k[b][half], q[f][2 * pair + half]);
+      for (int half = 0; half < 2; ++half) {
+        GRETA_UNROLL
+        for (int f = 0; f < kFragments; ++f) {
+          const RowOperand q = query(f, 2 * pair + half);
+          GRETA_UNROLL
+          for (int b = 0; b < kBatch; ++b) multiply(s[f][first + b], k[b][half], q);
+        }
+      }
     }
   }
 
   /// o += P V; keys ascend by 16.
   __device__ static __forceinline__ void pv_mma(Output& o, const T* values, const Weights& p) {
+    const int lane_offset = value_lane_offset();
     GRETA_UNROLL
-    for (int pair = 0; pair < kKeyBlocks / 2; ++pair) GRETA_UNROLL
-    for (int first = 0; first < kChannelBlocks; first += 4) {
-      KvOperand v[4][2];
+    for (int step = 0; step < kKeyBlocks / 2 * kChannelBlocks / kBatch; ++step) {
+      const int pair = step / (kChannelBlocks / kBatch), first = step % (kChannelBlocks / kBatch) * kBatch;
+      KvOperand v[kBatch][2];
       GRETA_UNROLL
-      for (int c = 0; c < 4; ++c) load_values(v[c], values, first + c, pair);
+      for (int c = 0; c < kBatch; ++c) load_values(v[c], values, lane_offset, first + c, pair);
       GRETA_UNROLL
-      for (int half = 0; half < 2; ++half) GRETA_UNROLL
-      for (int c = 0; c < 4; ++c) GRETA_UNROLL
-      for (int f = 0; f < kFragments; ++f) multiply(o[f][first + c], v[c][half], p[f][2 * pair + half]);
+      for (int i = 0; i < 2 * kBatch; ++i) {
+        const int half = i / kBatch, c = i % kBatch;
+        GRETA_UNROLL
+        for (int f = 0; f < kFragments; ++f) multiply(o[f][first + c], v[c][half], p[f][2 * pair + half]);
+      }
     }
   }
 
@@ -183,8 +247,8 @@ struct MmaAttention {
         if constexpr (kMasked) limit = hidden(f, r) - lane_key();
         float t = -INFINITY;
         GRETA_UNROLL
-        for (int b = 0; b < kKeyBlocks; ++b) GRETA_UNROLL
-        for (int key = 0; key < 4; ++key) {
+        for (int j = 0; j < kKvTileKeys / 4; ++j) {
+          const int b = j / 4, key = j % 4;
           const float x = s[f][b].v[element_of(r, key)];
           if constexpr (kMasked)
             t = 16 * b + key < limit ? fmaxf(t, x) : t;
@@ -217,19 +281,23 @@ struct MmaAttention {
   /// p rounded to T; element i of an accumulator is element i of the operand.
   __device__ static __forceinline__ void to_operand(Weights& p, const Scores& s) {
     GRETA_UNROLL
-    for (int f = 0; f < kFragments; ++f) GRETA_UNROLL
-    for (int b = 0; b < kKeyBlocks; ++b) GRETA_UNROLL
-    for (int i = 0; i < kElements; i += 2) {
-      const uint32_t pair = hip::round_pair<T>(s[f][b].v[i], s[f][b].v[i + 1]);
-      memcpy(&p[f][b].v[i], &pair, sizeof pair);
+    for (int n = 0; n < kFragments * kKeyBlocks; ++n) {
+      const int f = n / kKeyBlocks, b = n % kKeyBlocks;
+      GRETA_UNROLL
+      for (int i = 0; i < kElements; i += 2) {
+        const uint32_t pair = hip::round_pair<T>(s[f][b].v[i], s[f][b].v[i + 1]);
+        memcpy(&p[f][b].v[i], &pair, sizeof pair);
+      }
     }
   }
 
   __device__ static __forceinline__ void scale_rows(Output& o, const PerRow& a) {
     GRETA_UNROLL
-    for (int f = 0; f < kFragments; ++f) GRETA_UNROLL
-    for (int c = 0; c < kChannelBlocks; ++c) GRETA_UNROLL
-    for (int i = 0; i < kElements; ++i) o[f][c].v[i] = o[f][c].v[i] * a[f][slot_of(i)];
+    for (int n = 0; n < kFragments * kChannelBlocks; ++n) {
+      const int f = n / kChannelBlocks, c = n % kChannelBlocks;
+      GRETA_UNROLL
+      for (int i = 0; i < kElements; ++i) o[f][c].v[i] = o[f][c].v[i] * a[f][slot_of(i)];
+    }
   }
 
   // ------------------------------------------------------------------------------------------------------- splits
@@ -237,50 +305,62 @@ struct MmaAttention {
   /// The four parts of l become their sum, (l0 + l1) + (l2 + l3), in every lane of the row.
   __device__ static __forceinline__ void finish_split(State& state) {
     GRETA_UNROLL
-    for (int f = 0; f < kFragments; ++f) GRETA_UNROLL
-    for (int r = 0; r < kLaneRows; ++r)
-      state.l[f][r] = across_row(state.l[f][r], [](float x, float y) { return x + y; });
-  }
-
-  /// Weights of the merge of finished splits: the total becomes total and the split after it. total_m and total_l move
-  /// on; a and b are what the total's and the split's o are multiplied by: O = fmaf(O, a, o * b).
-  template <ExpMode kExp>
-  __device__ static __forceinline__ void merge_rows(PerRow& total_m, PerRow& total_l, const State& split, PerRow& a,
-                                                    PerRow& b) {
-    GRETA_UNROLL
-    for (int f = 0; f < kFragments; ++f) GRETA_UNROLL
-    for (int r = 0; r < kLaneRows; ++r) {
-      const float m = fmaxf(total_m[f][r], split.m[f][r]);
-      a[f][r] = exp2<kExp>(total_m[f][r] - m), b[f][r] = exp2<kExp>(split.m[f][r] - m);
-      total_l[f][r] = fmaf(total_l[f][r], a[f][r], split.l[f][r] * b[f][r]);
-      total_m[f][r] = m;
+    for (int n = 0; n < kFragments * kLaneRows; ++n) {
+      float& l = state.l[n / kLaneRows][n % kLaneRows];
+      l = across_row(l, [](float x, float y) { return x + y; });
     }
   }
-  /// total becomes total and the split after it, in every row for which takes(f, slot) holds: rows that see no key of
-  /// the split keep their bits.
-  template <ExpMode kExp, class Takes>
-  __device__ static __forceinline__ void merge_splits(State& total, const State& split, Takes&& takes) {
-    PerRow m, l, a, b;
+
+  /// The weighted values of finished splits wait in memory, not in registers, which a wave has no more of: a lane's
+  /// own floats, 16 bytes at a time, written and read by that lane alone.
+  static constexpr int kTotalFloats = kRows * kHeadDim;
+  __device__ static __forceinline__ float* total_at(float* total, int f, int c, int i) {
+    return total + ((f * kChannelBlocks + c) * (kElements / 4) + i / 4) * 4 * kWave + 4 * hip::lane_id();
+  }
+  __device__ static __forceinline__ void store_total(float* total, const Output& o) {
     GRETA_UNROLL
-    for (int f = 0; f < kFragments; ++f) GRETA_UNROLL
-    for (int r = 0; r < kLaneRows; ++r) m[f][r] = total.m[f][r], l[f][r] = total.l[f][r];
-    merge_rows<kExp>(m, l, split, a, b);
-    GRETA_UNROLL
-    for (int f = 0; f < kFragments; ++f) {
-      bool take[kLaneRows];
+    for (int n = 0; n < kFragments * kChannelBlocks; ++n) {
+      const int f = n / kChannelBlocks, c = n % kChannelBlocks;
       GRETA_UNROLL
-      for (int r = 0; r < kLaneRows; ++r) {
-        take[r] = takes(f, r);
-        total.m[f][r] = take[r] ? m[f][r] : total.m[f][r];
-        total.l[f][r] = take[r] ? l[f][r] : total.l[f][r];
+      for (int i = 0; i < kElements; i += 4) {
+        Pack<float, 4> pack;
+        GRETA_UNROLL
+        for (int j = 0; j < 4; ++j) pack.v[j] = o[f][c].v[i + j];
+        store_pack(total_at(total, f, c, i), pack);
       }
+    }
+  }
+
+  /// Merges a finished split into the total of those before it (m, l, and o in memory): the state becomes their sum. A
+  /// row for which takes(f, slot) does not hold, because it sees no key of the split, keeps the total's bits.
+  template <ExpMode kExp, class Takes>
+  __device__ static __forceinline__ void merge_split(State& split, const PerRow& total_m, const PerRow& total_l,
+                                                     float* total_o, Takes&& takes) {
+    PerRow a, b;
+    bool take[kFragments][kLaneRows];
+    GRETA_UNROLL
+    for (int n = 0; n < kFragments * kLaneRows; ++n) {
+      const int f = n / kLaneRows, r = n % kLaneRows;
+      const float m = fmaxf(total_m[f][r], split.m[f][r]);
+      a[f][r] = exp2<kExp>(total_m[f][r] - m), b[f][r] = exp2<kExp>(split.m[f][r] - m);
+      const float l = fmaf(total_l[f][r], a[f][r], split.l[f][r] * b[f][r]);
+      take[f][r] = takes(f, r);
+      split.m[f][r] = take[f][r] ? m : total_m[f][r];
+      split.l[f][r] = take[f][r] ? l : total_l[f][r];
+    }
+    GRETA_UNROLL
+    for (int n = 0; n < kFragments * kChannelBlocks; ++n) {
+      const int f = n / kChannelBlocks, c = n % kChannelBlocks;
       GRETA_UNROLL
-      for (int c = 0; c < kChannelBlocks; ++c) GRETA_UNROLL
-      for (int i = 0; i < kElements; ++i) {
-        const int r = slot_of(i);
-        float& o = total.o[f][c].v[i];
-        const float merged = fmaf(o, a[f][r], split.o[f][c].v[i] * b[f][r]);
-        o = take[r] ? merged : o;
+      for (int i = 0; i < kElements; i += 4) {
+        const Pack<float, 4> before = load_pack<4>(total_at(total_o, f, c, i));
+        GRETA_UNROLL
+        for (int j = 0; j < 4; ++j) {
+          const int r = slot_of(i + j);
+          float& o = split.o[f][c].v[i + j];
+          const float merged = fmaf(before.v[j], a[f][r], o * b[f][r]);
+          o = take[f][r] ? merged : before.v[j];
+        }
       }
     }
   }
@@ -290,8 +370,8 @@ struct MmaAttention {
   __device__ static __forceinline__ void store_rows(const State& state, Row&& row) {
     constexpr int kRun = kWave == 64 ? 4 : 2;
     GRETA_UNROLL
-    for (int f = 0; f < kFragments; ++f) GRETA_UNROLL
-    for (int i = 0; i < kElements; i += kRun) {
+    for (int n = 0; n < kFragments * kElements / kRun; ++n) {
+      const int f = n / (kElements / kRun), i = n % (kElements / kRun) * kRun;
       T* const to = row(f * kTile + row_in_fragment(slot_of(i)));
       if (to == nullptr) continue;
       GRETA_UNROLL
@@ -324,23 +404,18 @@ struct MmaAttention {
   }
 
   /// Wave 64: one 16-byte read is the operand of two steps.
-  __device__ static __forceinline__ void load_chunk(KvOperand (&to)[2], const T* tile, int width, int block, int pair) {
-    const int lane = hip::lane_id();
-    const Words4 words = load_pack<4>(reinterpret_cast<const uint32_t*>(
-        tile + chunk_offset(width, block * kTile + lane % kTile, pair * 4 + lane / kTile)));
+  __device__ static __forceinline__ void load_chunk(KvOperand (&to)[2], const T* from) {
+    const Words4 words = load_pack<4>(reinterpret_cast<const uint32_t*>(from));
     memcpy(to[0].v, words.v, 8);
     memcpy(to[1].v, words.v + 2, 8);
   }
   /// Wave 32: a B operand from rows of keys. Not transposed: depth along the row (K). Transposed: depth down the rows
-  /// (V). `keys` and `channels` number blocks of 16.
+  /// (V). `keys` and `channels` number blocks of 16. Registers hold 8x8 tiles, depth first, then columns.
   template <bool kTransposed>
-  __device__ static __forceinline__ void load_tile(KvOperand& to, const T* tile, int keys, int channels) {
-    const int lane = hip::lane_id();
+  __device__ static __forceinline__ void load_tile(KvOperand& to, const T* tile, [[maybe_unused]] int lane_offset,
+                                                   int keys, int channels) {
 #if defined(__CUDACC__)
-    // Tiles of 8x8 in the order of the operand's registers: depth first, then columns.
-    const int low = lane / 8 % 2, high = lane / 16;
-    const T* const from = tile + chunk_offset(kHeadDim, keys * kTile + 8 * (kTransposed ? low : high) + lane % 8,
-                                              2 * channels + (kTransposed ? high : low));
+    const T* const from = tile + block_chunk_offset(kHeadDim, lane_offset, keys, 2 * channels);
     uint32_t words[4];
     if constexpr (kTransposed)
       hip::load_matrix_x4_transposed(words, from);
@@ -350,7 +425,7 @@ struct MmaAttention {
 #else
     GRETA_UNROLL
     for (int i = 0; i < kElements; ++i) {
-      const int k = hip::tile_b_k(kWave, lane, i), column = hip::tile_b_col(kWave, lane, i);
+      const int lane = hip::lane_id(), k = hip::tile_b_k(kWave, lane, i), column = hip::tile_b_col(kWave, lane, i);
       const int row = keys * kTile + (kTransposed ? k : column),
                 channel = channels * kTile + (kTransposed ? column : k);
       to.v[i] = tile[element_offset(kWave, kHeadDim, row, channel)];

@@ -119,6 +119,12 @@ __device__ inline void load_matrix_x4_transposed(uint32_t (&words)[4], const voi
 __device__ inline uint32_t pack_low16(uint32_t a, uint32_t b) { return __byte_perm(a, b, 0x5410); }
 __device__ inline uint32_t pack_high16(uint32_t a, uint32_t b) { return __byte_perm(a, b, 0x7632); }
 
+/// v, and the compiler does not know it: what is computed from it stays where it is written (moved out of a loop it
+/// would hold a register all along).
+__device__ inline int opaque(int v) {
+  asm volatile("" : "+r"(v));
+  return v;
+}
 /// No instruction crosses it when the compiler orders them (gfx942); nothing here.
 __device__ inline void schedule_fence() {}
 /// Of this wave among those of its SIMD, 0 to 3 (gfx942); nothing here.

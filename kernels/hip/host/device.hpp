@@ -198,6 +198,7 @@ inline void async_copy16(void* lds, const void* from, bool valid) {
 inline void async_commit() {}
 template <int kGroups>
 void async_wait() {}
+inline int opaque(int v) { return v; }
 inline void schedule_fence() {}
 template <int kPriority>
 void wave_priority() {}

@@ -137,6 +137,12 @@ inline constexpr int kLdsBytesForTwo = 32 * 1024;
 __device__ inline uint32_t pack_low16(uint32_t a, uint32_t b) { return __builtin_amdgcn_perm(b, a, 0x05040100u); }
 __device__ inline uint32_t pack_high16(uint32_t a, uint32_t b) { return __builtin_amdgcn_perm(b, a, 0x07060302u); }
 
+/// v, and the compiler does not know it: what is computed from it stays where it is written (moved out of a loop it
+/// would hold a register all along).
+__device__ inline int opaque(int v) {
+  asm volatile("" : "+v"(v));
+  return v;
+}
 /// No instruction crosses it when the compiler orders them: what stands above it is issued first.
 __device__ inline void schedule_fence() { __builtin_amdgcn_sched_barrier(0); }
 /// Of this wave among those of its SIMD, 0 to 3.
