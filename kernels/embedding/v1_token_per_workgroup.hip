@@ -40,7 +40,7 @@ __global__ GRETA_LAUNCH_BOUNDS(kMaxThreads, 4) void embedding_kernel(const Block
   // Rows of Q8_0 may end within a superblock; its pieces are whole blocks, so counting pieces is enough.
   for (int item = static_cast<int>(threadIdx.x); item < n_values / 32; item += static_cast<int>(blockDim.x)) {
     const int superblock = item / kPieces, piece = item % kPieces;
-    WeightPiece p = Piece::load(table + superblock * Piece::kBlocks, piece);
+    WeightPiece p = load_piece<Block>(table + superblock * Piece::kBlocks, piece);
     if (!inside) p.d = hip::bits_float(0x7fc00000u);
     float* const out = y + superblock * kSuperblock;
     store_run<Block>(out + Piece::lo_at(piece), p.lo, Piece::kBlocks > 1 ? p.d : p.d * static_cast<float>(p.scale_lo),

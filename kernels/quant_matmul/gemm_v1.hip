@@ -71,7 +71,7 @@ __global__ GRETA_LAUNCH_BOUNDS(kThreads, 2) void gemm_kernel(const Block* weight
       const int row = t / kStepPieces, piece = half * kStepPieces + t % kStepPieces;
       const bool inside = row0 + row < n_out && t % kStepPieces < n_left;
       WeightPiece w =
-          Piece::load(weights + (inside ? row0 + row : 0) * n_blocks + (inside ? block : 0), inside ? piece : 0);
+          load_piece<Block>(weights + (inside ? row0 + row : 0) * n_blocks + (inside ? block : 0), inside ? piece : 0);
       const int lo = Piece::lo_at(piece) - half * kStep, hi = Piece::hi_at(piece) - half * kStep;
       for (int i = 0; i < 4; ++i) {
         if constexpr (Piece::kZero == 32) w.lo.v[i] = bytes_minus_32(w.lo.v[i]), w.hi.v[i] = bytes_minus_32(w.hi.v[i]);

@@ -20,6 +20,14 @@ namespace greta {
 
 inline constexpr int kPieces = 8;  ///< of a superblock
 
+/// A piece as loaded, not yet decoded: fetch() for several rows first, then decode() each, keeps their loads in flight
+/// together.
+struct RawPiece {
+  Words4 a, b;    ///< Q4_K: header, qs.  Q6_K: ql, qh.  Q8_0: the block's halves
+  uint32_t c[2];  ///< Q6_K: the four scales of the piece's half that it may need, two words
+  uint32_t d;     ///< Q6_K, Q8_0: holds d in its high (Q6_K) or low (Q8_0) half
+};
+
 /// What one lane holds of the weights. Fields that a type does not have are left out of its loads and read as said.
 struct WeightPiece {
   Words4 lo, hi;           ///< 16 bytes each, stored q
@@ -65,9 +73,14 @@ struct PieceOf<BlockQ4K> {
   __device__ static constexpr int lo_at(int piece) { return 64 * (piece / 2) + 16 * (piece % 2); }
   __device__ static constexpr int hi_at(int piece) { return lo_at(piece) + 32; }
 
-  __device__ static __forceinline__ WeightPiece load(const BlockQ4K* block, int piece) {
-    const Words4 header = load16<16>(block);  // d, dmin, scales[12]
-    const Words4 qs = load16<16>(block->qs + 16 * piece);
+  __device__ static __forceinline__ RawPiece fetch(const BlockQ4K* block, int piece) {
+    RawPiece raw;
+    raw.a = load16<16>(block);  // d, dmin, scales[12]
+    raw.b = load16<16>(block->qs + 16 * piece);
+    return raw;
+  }
+  __device__ static __forceinline__ WeightPiece decode(const RawPiece& raw, int piece) {
+    const Words4 &header = raw.a, &qs = raw.b;
     WeightPiece p;
     for (int i = 0; i < 4; ++i) {
       p.lo.v[i] = qs.v[i] & 0x0f0f0f0fu;
@@ -100,23 +113,29 @@ struct PieceOf<BlockQ6K> {
   __device__ static constexpr int lo_at(int piece) { return 128 * (piece / 4) + 16 * (piece % 4); }
   __device__ static constexpr int hi_at(int piece) { return lo_at(piece) + 64; }
 
-  __device__ static __forceinline__ WeightPiece load(const BlockQ6K* block, int piece) {
+  __device__ static __forceinline__ RawPiece fetch(const BlockQ6K* block, int piece) {
     const int half = piece / 4, quarter = piece % 4;  // of 128 values; of its 64 bytes of ql
-    const Words4 ql = load16<2>(block->ql + 16 * piece);
-    const Words4 qh = load16<2>(block->qh + 32 * half + 16 * (quarter % 2));
+    RawPiece raw;
+    raw.a = load16<2>(block->ql + 16 * piece);
+    raw.b = load16<2>(block->qh + 32 * half + 16 * (quarter % 2));
     const auto* scales = reinterpret_cast<const uint8_t*>(block->scales) + 8 * half;
-    const uint32_t scales_lo = piece_detail::load4_at2(scales), scales_hi = piece_detail::load4_at2(scales + 4);
-    const uint32_t d = piece_detail::load4_at2(reinterpret_cast<const uint8_t*>(&block->d) - 2);
+    raw.c[0] = piece_detail::load4_at2(scales), raw.c[1] = piece_detail::load4_at2(scales + 4);
+    raw.d = piece_detail::load4_at2(reinterpret_cast<const uint8_t*>(&block->d) - 2);
+    return raw;
+  }
+  __device__ static __forceinline__ WeightPiece decode(const RawPiece& raw, int piece) {
+    const int quarter = piece % 4;
+    const Words4 &ql = raw.a, &qh = raw.b;
     const int shift = 2 * (quarter / 2);
     WeightPiece p;
     for (int i = 0; i < 4; ++i) {
       p.lo.v[i] = (ql.v[i] & 0x0f0f0f0fu) | ((qh.v[i] >> shift) & 0x03030303u) << 4;
       p.hi.v[i] = ((ql.v[i] >> 4) & 0x0f0f0f0fu) | ((qh.v[i] >> (shift + 4)) & 0x03030303u) << 4;
     }
-    p.scale_lo = piece_detail::signed_byte(scales_lo, 8 * quarter);
-    p.scale_hi = piece_detail::signed_byte(scales_hi, 8 * quarter);
+    p.scale_lo = piece_detail::signed_byte(raw.c[0], 8 * quarter);
+    p.scale_hi = piece_detail::signed_byte(raw.c[1], 8 * quarter);
     p.min_lo = p.min_hi = 0;
-    p.d = piece_detail::half_at(d, 16), p.dmin = 0.0f;
+    p.d = piece_detail::half_at(raw.d, 16), p.dmin = 0.0f;
     return p;
   }
 };
@@ -133,16 +152,27 @@ struct PieceOf<BlockQ8_0> {
   __device__ static constexpr int hi_at(int piece) { return 32 * piece + 16; }
 
   /// `block` is the first of the superblock.
-  __device__ static __forceinline__ WeightPiece load(const BlockQ8_0* block, int piece) {
+  __device__ static __forceinline__ RawPiece fetch(const BlockQ8_0* block, int piece) {
     block += piece;
+    RawPiece raw;
+    raw.a = load16<2>(block->qs), raw.b = load16<2>(block->qs + 16);
+    raw.d = piece_detail::load4_at2(block);
+    return raw;
+  }
+  __device__ static __forceinline__ WeightPiece decode(const RawPiece& raw, int) {
     WeightPiece p;
-    p.lo = load16<2>(block->qs), p.hi = load16<2>(block->qs + 16);
+    p.lo = raw.a, p.hi = raw.b;
     p.scale_lo = p.scale_hi = 1;
     p.min_lo = p.min_hi = 0;
-    p.d = piece_detail::half_at(piece_detail::load4_at2(block), 0), p.dmin = 0.0f;
+    p.d = piece_detail::half_at(raw.d, 0), p.dmin = 0.0f;
     return p;
   }
 };
+
+template <class Block>
+__device__ __forceinline__ WeightPiece load_piece(const Block* superblock, int piece) {
+  return PieceOf<Block>::decode(PieceOf<Block>::fetch(superblock, piece), piece);
+}
 
 /// Byte i (0..15) of a run, as stored.
 __device__ __forceinline__ int run_byte(const Words4& run, int i) {

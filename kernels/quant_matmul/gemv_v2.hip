@@ -1,0 +1,266 @@
+// Quantised GEMV v2, few rows of X: all loads of several weight rows in flight before the first is used, integer sums
+// reduced in registers, a pass of the row's superblocks spread over the whole workgroup.
+//   Y[i,r] = sum_c X[i,c] W[r,c]
+// Shapes    X blocks [m, n_in/256] Q8Act256 or [m, n_in/32] Q8Act32; W [n_out, n_in/block]; Y [m, n_out] any float type
+// Needs     any m and n_out; q4_k weights on 16 bytes. Made for m <= 8: kTokens = 1, 2, 4 or 8 rows of X at a time
+// Numerics  arithmetic "q4_k_i8", "q6_k_i8" or "q8_0_i8" (quant_matmul_problem.hpp). Sums inside a superblock are
+//           integers, so lanes split and add them as they like; one thread an output runs the float chain, superblocks
+//           ascending.
+// Placement workgroup = 64 or 128 threads = 8 or 16 groups of 8 lanes. In a pass, group g has superblock g of kRows
+//           weight rows: each lane a piece of 32 values (kernels/tile/weight_piece.hpp), 16 bytes a load. The group's
+//           sums go through lane exchanges that leave lane l with sum l (seven exchanges for eight sums); it scales and
+//           stores a term of the chain in LDS, and a thread an output adds the pass's terms, while the loads of the
+//           next pass are under way. LDS: two buffers of terms, 2.3 KiB (Q4_K); Q8_0 has a chain of eight inside the
+//           superblock, which goes through LDS first, 4.5 KiB more.
+// From v1   v1 kept one superblock a group in registers and walked over rows one load at a time, with two barriers a
+//           pass and every partial sum through LDS.
+#include "kernels/quant_matmul/any_output.hpp"
+#include "kernels/quant_matmul/quant_matmul.hpp"
+#include "kernels/tile/extents.hpp"
+#include "kernels/tile/weight_piece.hpp"
+
+namespace greta {
+namespace {
+
+constexpr int kMaxThreads = 128;
+constexpr int kMaxSlots = kMaxThreads / kPieces;  // superblocks of a pass
+
+template <class Block, int kTokens>
+constexpr int kRowsOf = kTokens == 1 ? 4 : 2;
+
+/// One lane's 32 activations.
+struct ActivationPiece {
+  Words4 lo, hi;
+  int sum_lo, sum_hi;
+};
+/// sums[i], by a load of 4 bytes: gfx942 has no 2-byte load of full width.
+__device__ __forceinline__ int load_sum(const int16_t* sums, int i) {
+  return static_cast<int>(reinterpret_cast<const uint32_t*>(sums)[i / 2] << (16 - 16 * (i % 2))) >> 16;
+}
+template <class Block>
+__device__ __forceinline__ ActivationPiece load_activation(const typename PieceOf<Block>::Activation* superblock,
+                                                           int piece) {
+  using Piece = PieceOf<Block>;
+  ActivationPiece a;
+  if constexpr (Piece::kBlocks == 1) {
+    a.lo = load16<16>(superblock->qs + Piece::lo_at(piece)), a.hi = load16<16>(superblock->qs + Piece::hi_at(piece));
+    a.sum_lo = load_sum(superblock->sums, Piece::lo_at(piece) / 16);
+    a.sum_hi = load_sum(superblock->sums, Piece::hi_at(piece) / 16);
+  } else {
+    a.lo = load16<16>(superblock[piece].qs), a.hi = load16<16>(superblock[piece].qs + 16);
+    a.sum_lo = a.sum_hi = 0;
+  }
+  return a;
+}
+
+/// Sums of N values over 8 lanes: lane l of them gets the sum of value l / (8 / N). The whole wave takes part.
+template <int N>
+__device__ __forceinline__ int sum_over_8(const int* v, int lane) {
+  int s[N];
+  GRETA_UNROLL
+  for (int i = 0; i < N; ++i) s[i] = v[i];
+  if constexpr (N >= 2) {
+    const bool upper = lane & 4;
+    GRETA_UNROLL
+    for (int i = 0; i < N / 2; ++i) {
+      const int give = upper ? s[i] : s[i + N / 2];
+      s[i] = (upper ? s[i + N / 2] : s[i]) + hip::wave_exchange<7>(give);
+    }
+  } else {
+    s[0] += hip::wave_exchange<7>(s[0]);
+  }
+  if constexpr (N >= 4) {
+    const bool upper = lane & 2;
+    GRETA_UNROLL
+    for (int i = 0; i < N / 4; ++i) {
+      const int give = upper ? s[i] : s[i + N / 4];
+      s[i] = (upper ? s[i + N / 4] : s[i]) + hip::wave_exchange<2>(give);
+    }
+  } else {
+    s[0] += hip::wave_exchange<2>(s[0]);
+  }
+  if constexpr (N >= 8) {
+    const bool upper = lane & 1;
+    const int give = upper ? s[0] : s[N / 8];
+    return (upper ? s[N / 8] : s[0]) + hip::wave_exchange<1>(give);
+  } else {
+    return s[0] + hip::wave_exchange<1>(s[0]);
+  }
+}
+
+template <int N>
+__device__ __forceinline__ float pick(const float (&v)[N], int i) {
+  float picked = v[0];
+  GRETA_UNROLL
+  for (int k = 1; k < N; ++k) picked = i == k ? v[k] : picked;
+  return picked;
+}
+
+/// LDS, in floats. Rows of terms are padded so that the lanes of a wave, which write one kind of term of several
+/// outputs and slots, meet different banks; so are the staged chains of Q8_0.
+template <class Block, int kOutputs>
+struct Lds {
+  static constexpr bool kStaged = PieceOf<Block>::kBlocks > 1;
+  static constexpr int kTerm = kStaged ? 1 : PieceOf<Block>::kMins ? 4 : 2;  // of a superblock
+  static constexpr int kRow = kMaxSlots * kTerm + (kStaged ? 1 : 8);         // of an output
+  static constexpr int kTerms = kOutputs * kRow;
+  static constexpr int kChain = 2 * kPieces + 2;  // staged: scale and value of each block
+  static constexpr int kStage = kStaged ? kMaxSlots * kOutputs * kChain : 1;
+};
+
+template <class Block, int kRows, int kTokens>
+__global__ GRETA_LAUNCH_BOUNDS(kMaxThreads,
+                               kTokens <= 2 ? 4 : 2) void gemv_kernel(const Block* weights,
+                                                                      const typename PieceOf<Block>::Activation* x,
+                                                                      float* y_f32, half_t* y_f16, bf16_t* y_bf16,
+                                                                      int m, int n_out, int n_blocks) {
+  using Piece = PieceOf<Block>;
+  constexpr int kOutputs = kRows * kTokens;
+  constexpr int kKinds = Piece::kMins ? 2 : 1;
+  constexpr int kSums = kKinds * kOutputs, kChunk = kSums < 8 ? kSums : 8;
+  using Lds = Lds<Block, kOutputs>;
+  GRETA_LDS(float, terms, [2][Lds::kTerms]);
+  GRETA_LDS(float, stage, [Lds::kStage]);
+  const int t = static_cast<int>(threadIdx.x), group = t / kPieces, piece = t % kPieces;
+  const int n_slots = static_cast<int>(blockDim.x) / kPieces;
+  const int n_super = (n_blocks + Piece::kBlocks - 1) / Piece::kBlocks;
+  const int first_token = static_cast<int>(blockIdx.y) * kTokens;
+  const auto token_of = [&](int i) { return first_token + i < m ? first_token + i : m - 1; };
+
+  int buffer = 0;
+  for (int64_t row0 = static_cast<int64_t>(blockIdx.x) * kRows; row0 < n_out;
+       row0 += static_cast<int64_t>(gridDim.x) * kRows) {
+    // Lanes without a superblock or block load one that exists; their sums are not read.
+    RawPiece raw[kRows];
+    const auto fetch = [&](int super0) {
+      const int block = super0 + group < n_super ? (super0 + group) * Piece::kBlocks : 0;
+      const int own = Piece::kBlocks == 1 || block + piece < n_blocks ? piece : 0;
+      GRETA_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        const int64_t row = row0 + r < n_out ? row0 + r : n_out - 1;
+        raw[r] = Piece::fetch(weights + row * n_blocks + block, own);
+      }
+    };
+    fetch(0);
+    float acc = 0.0f;
+    for (int super0 = 0; super0 < n_super; super0 += n_slots, buffer ^= 1) {
+      const int block = super0 + group < n_super ? (super0 + group) * Piece::kBlocks : 0;
+      const int own = Piece::kBlocks == 1 || block + piece < n_blocks ? piece : 0;
+      int sums[kSums];
+      float d[kRows], dmin[kRows];
+      WeightPiece w[kRows];
+      GRETA_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        w[r] = Piece::decode(raw[r], own);
+        d[r] = w[r].d, dmin[r] = w[r].dmin;
+      }
+      if (super0 + n_slots < n_super) fetch(super0 + n_slots);
+      GRETA_UNROLL
+      for (int i = 0; i < kTokens; ++i) {
+        const auto* from = x + static_cast<int64_t>(token_of(i)) * n_blocks + block;
+        const ActivationPiece a = load_activation<Block>(from, own);
+        float* const chain = stage + (group * kOutputs + i) * Lds::kChain + 2 * piece;
+        const float dx = Lds::kStaged ? from[own].d : 0.0f;
+        GRETA_UNROLL
+        for (int r = 0; r < kRows; ++r) {
+          const int dot_lo = dot16_i8(w[r].lo, a.lo, -Piece::kZero * a.sum_lo);
+          if constexpr (Lds::kStaged) {
+            const int dot = dot16_i8(w[r].hi, a.hi, dot_lo);
+            store_pack<2>(chain + r * kTokens * Lds::kChain, Pack<float, 2>{{d[r] * dx, static_cast<float>(dot)}});
+          } else {
+            const int dot_hi = dot16_i8(w[r].hi, a.hi, -Piece::kZero * a.sum_hi);
+            sums[r * kTokens + i] = hip::mad24(w[r].scale_lo, dot_lo, hip::mad24(w[r].scale_hi, dot_hi, 0));
+            if constexpr (Piece::kMins)
+              sums[kOutputs + r * kTokens + i] =
+                  hip::mad24(w[r].min_lo, a.sum_lo, hip::mad24(w[r].min_hi, a.sum_hi, 0));
+          }
+        }
+      }
+      if constexpr (Lds::kStaged) {
+        hip::wave_barrier();
+        const int left = n_blocks - block;
+        for (int o = piece; o < kOutputs; o += kPieces) {
+          const float* chain = stage + (group * kOutputs + o) * Lds::kChain;
+          float part = 0.0f;
+          GRETA_UNROLL
+          for (int b = 0; b < Piece::kBlocks; ++b) {
+            const Pack<float, 2> link = load_pack<2>(chain + 2 * b);
+            part = b < left ? fmaf(link.v[0], link.v[1], part) : part;
+          }
+          terms[buffer][o * Lds::kRow + group] = part;
+        }
+      } else {
+        GRETA_UNROLL
+        for (int chunk = 0; chunk < kSums; chunk += kChunk) {
+          const int sum = sum_over_8<kChunk>(sums + chunk, piece);
+          const int at = chunk + piece / (8 / kChunk), kind = at / kOutputs, output = at % kOutputs;
+          const float dx = x[static_cast<int64_t>(token_of(output % kTokens)) * n_blocks + block].d;
+          const float of_row = pick(d, output / kTokens), min_of_row = pick(dmin, output / kTokens);
+          const float scale = (kind ? -min_of_row : of_row) * dx;
+          store_pack<2>(&terms[buffer][output * Lds::kRow + group * Lds::kTerm + 2 * kind],
+                        Pack<float, 2>{{scale, static_cast<float>(sum)}});
+        }
+      }
+      __syncthreads();
+      if (t < kOutputs) {
+        const float* mine = &terms[buffer][t * Lds::kRow];
+        const int n = n_super - super0 < n_slots ? n_super - super0 : n_slots;
+        GRETA_UNROLL_BY(4)
+        for (int s = 0; s < n; ++s) {
+          if constexpr (Lds::kStaged) {
+            acc = acc + mine[s];
+          } else {
+            const Pack<float, Lds::kTerm> term = load_pack<Lds::kTerm>(mine + s * Lds::kTerm);
+            acc = fmaf(term.v[0], term.v[1], acc);
+            if constexpr (Piece::kMins) acc = fmaf(term.v[2], term.v[3], acc);
+          }
+        }
+      }
+    }
+    if (t < kOutputs && row0 + t / kTokens < n_out && first_token + t % kTokens < m)
+      store_any(y_f32, y_f16, y_bf16, static_cast<int64_t>(first_token + t % kTokens) * n_out + row0 + t / kTokens,
+                acc);
+  }
+}
+
+template <class Block, int kTokens>
+void launch_gemv(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
+  using Piece = PieceOf<Block>;
+  constexpr int kRows = kRowsOf<Block, kTokens>;
+  const auto weights = args.weights.as<const Block>("quant_matmul: weights");
+  const auto x = args.x.as<const typename Piece::Activation>("quant_matmul: x");
+  require_aligned("quant_matmul: weights", weights.data(), Piece::kAlign);
+  const AnyOutput y(args.y, p.y, static_cast<size_t>(p.m * p.n_out));
+  const int n_blocks = int_extent("quant_matmul: n_in", p.n_in) / dtype_block_values(p.weights);
+  // 16 superblocks a pass, or 8 where the last pass of 16 would be half empty.
+  const int64_t last = ceil_div(n_blocks, Piece::kBlocks) % kMaxSlots;
+  const int threads = last >= 1 && last <= kMaxSlots / 2 ? kMaxThreads / 2 : kMaxThreads;
+  // A GPU gets a workgroup for every kRows rows; the host, where a workgroup costs more to start, loops.
+  const int per_unit = hip::platform_name() == "host" ? 16 : 1 << 20;
+  hip::launch(
+      stream,
+      {concat("gemv_v2<", dtype_name(p.weights), ",", kRows, "x", kTokens, ">"),
+       dim3(looping_grid(ceil_div(p.n_out, kRows), per_unit), grid_extent("quant_matmul: m", ceil_div(p.m, kTokens))),
+       dim3(static_cast<unsigned>(threads)), 0, p.m},
+      &gemv_kernel<Block, kRows, kTokens>, hip::in("weights", weights, static_cast<size_t>(p.weight_elements())),
+      hip::in("x", x, static_cast<size_t>(p.m * p.activation_blocks_per_row())), y.arg_f32(), y.arg_f16(), y.arg_bf16(),
+      int_extent("quant_matmul: m", p.m), int_extent("quant_matmul: n_out", p.n_out), n_blocks);
+}
+
+template <class Block>
+void launch_tokens(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
+  if (p.m == 1) return launch_gemv<Block, 1>(stream, p, args);
+  if (p.m == 2) return launch_gemv<Block, 2>(stream, p, args);
+  if (p.m <= 4) return launch_gemv<Block, 4>(stream, p, args);
+  launch_gemv<Block, 8>(stream, p, args);
+}
+
+}  // namespace
+
+void gemv_v2(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
+  if (p.weights == DType::kQ4K) return launch_tokens<BlockQ4K>(stream, p, args);
+  if (p.weights == DType::kQ6K) return launch_tokens<BlockQ6K>(stream, p, args);
+  launch_tokens<BlockQ8_0>(stream, p, args);
+}
+
+}  // namespace greta
