@@ -7,6 +7,7 @@ namespace greta {
 void gemv_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemv_v2(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemm_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
+void gemm_v2(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemv_float_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemm_float_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 
@@ -30,16 +31,20 @@ std::string floats(const QuantMatmulProblem& p) {
 constexpr const char* kGemv = "eight lanes a superblock, integer partial sums through LDS";
 constexpr const char* kGemv2 = "loads of several rows in flight, sums reduced in registers";
 constexpr const char* kGemm = "weight tile unpacked to bytes in LDS, shared by 16 to 64 tokens";
+constexpr const char* kGemm2 = "int8 matrix tiles, two LDS buffers";
 constexpr QuantMatmulRung kLadder[] = {
     {"gemv_q4_k_v1", gemv_v1, q4_k, "q4_k_i8", kGemv},
     {"gemv_q4_k_v2", gemv_v2, q4_k, "q4_k_i8", kGemv2},
     {"gemm_q4_k_v1", gemm_v1, q4_k, "q4_k_i8", kGemm},
+    {"gemm_q4_k_v2", gemm_v2, q4_k, "q4_k_i8", kGemm2},
     {"gemv_q6_k_v1", gemv_v1, q6_k, "q6_k_i8", kGemv},
     {"gemv_q6_k_v2", gemv_v2, q6_k, "q6_k_i8", kGemv2},
     {"gemm_q6_k_v1", gemm_v1, q6_k, "q6_k_i8", kGemm},
+    {"gemm_q6_k_v2", gemm_v2, q6_k, "q6_k_i8", kGemm2},
     {"gemv_q8_0_v1", gemv_v1, q8_0, "q8_0_i8", kGemv},
     {"gemv_q8_0_v2", gemv_v2, q8_0, "q8_0_i8", kGemv2},
     {"gemm_q8_0_v1", gemm_v1, q8_0, "q8_0_i8", kGemm},
+    {"gemm_q8_0_v2", gemm_v2, q8_0, "q8_0_i8", kGemm2},
     {"gemv_float_v1", gemv_float_v1, floats, "f32_lanes64", "a thread a logical lane (or two), tree through LDS"},
     {"gemm_float_v1", gemm_float_v1, floats, "f32_lanes64", "4 weight rows x 4 tokens in registers"},
 };

@@ -184,4 +184,26 @@ __device__ __forceinline__ uint32_t bytes_minus_32(uint32_t bytes) {
   return ((bytes | 0x80808080u) - 0x20202020u) ^ 0x80808080u;
 }
 
+/// Four stored values of Q6_K times their scale, (q - 32) * scale, in two planes of signed bytes: 64 * hi + lo. Two
+/// products side by side in a word: with 8192 added they are positive and stay in their halves.
+struct ScaledPlanes {
+  uint32_t lo, hi;  ///< 0 .. 63 and -64 .. 64
+};
+__device__ __forceinline__ ScaledPlanes scaled_planes(uint32_t q, int scale) {
+  const int offset = (8192 - 32 * scale) * 0x10001;
+  const auto even = static_cast<uint32_t>(hip::mad24(static_cast<int>(q & 0x003f003fu), scale, offset));
+  const auto odd = static_cast<uint32_t>(hip::mad24(static_cast<int>((q >> 8) & 0x003f003fu), scale, offset));
+  return {(even & 0x003f003fu) | (odd & 0x003f003fu) << 8,
+          (((even >> 6) & 0x00ff00ffu) | ((odd << 2) & 0xff00ff00u)) ^ 0x80808080u};
+}
+
+/// The eight scales and eight minima of a Q4_K header, a byte each, in ascending order.
+struct ScalesQ4K {
+  uint32_t scales[2], mins[2];
+};
+__device__ __forceinline__ ScalesQ4K all_scales(const Words4& header) {
+  return {{header.v[1] & 0x3f3f3f3fu, (header.v[3] & 0x0f0f0f0fu) | ((header.v[1] >> 2) & 0x30303030u)},
+          {header.v[2] & 0x3f3f3f3fu, ((header.v[3] >> 4) & 0x0f0f0f0fu) | ((header.v[2] >> 2) & 0x30303030u)}};
+}
+
 }  // namespace greta

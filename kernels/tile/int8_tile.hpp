@@ -1,0 +1,116 @@
+// Operands of the int8 matrix tile 16x16x32 from LDS. A tile of operands lies in LDS as rows of kInt8Step bytes, one
+// row for each row of A or column of B, kInt8Stride bytes apart:
+//
+//   gfx942   a lane takes 8 bytes of a row (ds_read_b64; 16 neighbouring lanes have 16 rows): a stride of 2 banks modulo
+//            4 puts them into 32 different banks
+//   sm_90a   ldmatrix takes 16 bytes of 8 rows at a time: a stride of 4 banks modulo 8 puts them into 32 banks
+//   host     as gfx942, of whose LDS it has as much
+// Proof of both: int8_tile_test.cpp.
+#pragma once
+
+#include <cstring>
+
+#include "kernels/hip/hip.hpp"
+#include "kernels/tile/int8_tile_layout.hpp"
+#include "kernels/tile/pack.hpp"
+
+namespace greta {
+
+#if defined(__CUDACC__)
+namespace int8_layout {
+__device__ __forceinline__ uint32_t lds_address(const void* p) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
+}
+__device__ __forceinline__ void load_matrix_x4(uint32_t (&words)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "r"(lds_address(row)));
+}
+__device__ __forceinline__ void async_copy16(void* to, const void* from) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(lds_address(to)), "l"(from) : "memory");
+}
+__device__ __forceinline__ void async_wait_all() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+}  // namespace int8_layout
+#endif
+
+inline constexpr int kFragmentWords = 2 * hip::kFragmentCapacity / 4;  ///< of an int8 operand
+
+template <class Fragment>
+__device__ __forceinline__ Fragment fragment_of_words(const uint32_t (&words)[kFragmentWords]) {
+  Fragment fragment;
+  static_assert(sizeof fragment == sizeof words);
+  memcpy(&fragment, words, sizeof fragment);
+  return fragment;
+}
+
+/// Rows [0, 16), bytes [column, column + 32) of a tile, as A.
+__device__ __forceinline__ hip::FragmentA8 load_int8_a(const int8_t* tile, int column) {
+  uint32_t words[kFragmentWords] = {};
+  const int lane = hip::lane_id();
+#if defined(__CUDACC__)
+  int8_layout::load_matrix_x4(words, tile + (lane % 8 + 8 * (lane / 8 % 2)) * kInt8Stride + column + 16 * (lane / 16));
+#elif defined(__HIP__)
+  memcpy(words, __builtin_assume_aligned(tile + lane % 16 * kInt8Stride + column + 8 * (lane / 16), 8), 8);
+#else
+  const int wave = hip::wave_size();
+  for (int w = 0; w < hip::tile_elements(wave) / 2; ++w)
+    memcpy(words + w,
+           tile + hip::tile8_a_row(wave, lane, 4 * w) * kInt8Stride + column + hip::tile8_a_k(wave, lane, 4 * w), 4);
+#endif
+  return fragment_of_words<hip::FragmentA8>(words);
+}
+
+/// Rows [0, 16), bytes [column, column + 32) of a tile that holds B by columns.
+__device__ __forceinline__ hip::FragmentB8 load_int8_b(const int8_t* tile, int column) {
+  uint32_t words[kFragmentWords] = {};
+  const int lane = hip::lane_id();
+#if defined(__CUDACC__)
+  int8_layout::load_matrix_x4(words, tile + (lane % 8 + 8 * (lane / 16)) * kInt8Stride + column + 16 * (lane / 8 % 2));
+#elif defined(__HIP__)
+  memcpy(words, __builtin_assume_aligned(tile + lane % 16 * kInt8Stride + column + 8 * (lane / 16), 8), 8);
+#else
+  const int wave = hip::wave_size();
+  for (int w = 0; w < hip::tile_elements(wave) / 2; ++w)
+    memcpy(words + w,
+           tile + hip::tile8_b_col(wave, lane, 4 * w) * kInt8Stride + column + hip::tile8_b_k(wave, lane, 4 * w), 4);
+#endif
+  return fragment_of_words<hip::FragmentB8>(words);
+}
+
+/// A and B of depth 8: 8 bytes of each of 16 rows, `stride` apart (a multiple of 4); zeros at depths 8..31.
+__device__ __forceinline__ hip::FragmentA8 load_int8_a_depth8(const int8_t* rows, int stride) {
+  uint32_t words[kFragmentWords] = {};
+  const int lane = hip::lane_id(), wave = hip::wave_size();
+  GRETA_UNROLL
+  for (int w = 0; w < hip::tile_elements(wave) / 2; ++w) {
+    const int k = hip::tile8_a_k(wave, lane, 4 * w);
+    const uint32_t word =
+        *reinterpret_cast<const uint32_t*>(rows + hip::tile8_a_row(wave, lane, 4 * w) * stride + (k & 4));
+    words[w] = k < 8 ? word : 0;
+  }
+  return fragment_of_words<hip::FragmentA8>(words);
+}
+__device__ __forceinline__ hip::FragmentB8 load_int8_b_depth8(const int8_t* rows, int stride) {
+  uint32_t words[kFragmentWords] = {};
+  const int lane = hip::lane_id(), wave = hip::wave_size();
+  GRETA_UNROLL
+  for (int w = 0; w < hip::tile_elements(wave) / 2; ++w) {
+    const int k = hip::tile8_b_k(wave, lane, 4 * w);
+    const uint32_t word =
+        *reinterpret_cast<const uint32_t*>(rows + hip::tile8_b_col(wave, lane, 4 * w) * stride + (k & 4));
+    words[w] = k < 8 ? word : 0;
+  }
+  return fragment_of_words<hip::FragmentB8>(words);
+}
+
+/// 16 bytes to a place in a tile (a multiple of 8 on gfx942, whose stride is odd in 16-byte units).
+__device__ __forceinline__ void store_int8_run(int8_t* to, const Words4& run) {
+  if constexpr (kInt8Stride % 16 == 0) {
+    *reinterpret_cast<Words4*>(to) = run;
+  } else {
+    store_pack<2>(reinterpret_cast<uint32_t*>(to), Pack<uint32_t, 2>{{run.v[0], run.v[1]}});
+    store_pack<2>(reinterpret_cast<uint32_t*>(to + 8), Pack<uint32_t, 2>{{run.v[2], run.v[3]}});
+  }
+}
+
+}  // namespace greta
