@@ -223,10 +223,9 @@ __global__ GRETA_LAUNCH_BOUNDS(kMaxThreads,
   }
 }
 
-template <class Block, int kTokens>
+template <class Block, int kTokens, int kRows = kRowsOf<Block, kTokens>>
 void launch_gemv(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
   using Piece = PieceOf<Block>;
-  constexpr int kRows = kRowsOf<Block, kTokens>;
   const auto weights = args.weights.as<const Block>("quant_matmul: weights");
   const auto x = args.x.as<const typename Piece::Activation>("quant_matmul: x");
   require_aligned("quant_matmul: weights", weights.data(), Piece::kAlign);
