@@ -54,9 +54,13 @@ constexpr QuantMatmulRung kLadder[] = {
 std::span<const QuantMatmulRung> quant_matmul_ladder() { return kLadder; }
 
 const QuantMatmulRung& quant_matmul_default_rung(const QuantMatmulProblem& problem) {
-  const bool gemm = problem.m > kGemvRows;
+  const bool gemm = problem.m > kGemvRows, host = hip::platform_name() == "host";
+  const QuantMatmulRung* chosen = nullptr;
   for (const QuantMatmulRung& rung : kLadder)
-    if (rung.accepts(problem).empty() && std::string_view(rung.name).starts_with(gemm ? "gemm" : "gemv")) return rung;
+    if (rung.accepts(problem).empty() && std::string_view(rung.name).starts_with(gemm ? "gemm" : "gemv") &&
+        !(chosen && host))
+      chosen = &rung;
+  if (chosen) return *chosen;
   throw_invalid("quant_matmul: no rung for weights " + std::string(dtype_name(problem.weights)));
 }
 
