@@ -168,7 +168,7 @@ Comparison compare_bound(const Tensor& got, const reference::Bounded& oracle, co
   Comparison c;
   Findings findings(got, around);
   bool alike = true;
-  int64_t first = -1;
+  int64_t first = -1, may_round = 0;
   std::string worst;
   for (int64_t i = 0; i < got.count(); ++i) {
     if (untouched(got, around, i, c, findings)) continue;
@@ -176,6 +176,7 @@ Comparison compare_bound(const Tensor& got, const reference::Bounded& oracle, co
     const auto at = static_cast<size_t>(i);
     const double want = oracle.value[at], bound = oracle.bound[at], value = got.number(i);
     if (first < 0) first = i;
+    may_round += bound > 0;
     alike = alike && want == oracle.value[static_cast<size_t>(first)];
     const double error = std::abs(value - want);
     const bool unwritten = findings.still_poison(i);
@@ -202,7 +203,7 @@ Comparison compare_bound(const Tensor& got, const reference::Bounded& oracle, co
   conclude(c, alike && c.elements >= kEnoughToVary, got.name);
   if (c.outside > 0) {
     c.detail = findings.report(c, worst);
-  } else if (c.outcome.verdict == Verdict::kPass && rounds && c.elements >= kEnoughToRound &&
+  } else if (c.outcome.verdict == Verdict::kPass && rounds && may_round >= kEnoughToRound &&
              c.worst_ratio < kTooGood) {
     c.outcome = {Verdict::kMistrusted,
                  fmt::format("too good: worst error is {:.2g} of the bound over {} elements of {}, where rounding is "

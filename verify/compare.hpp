@@ -48,8 +48,9 @@ struct Comparison {
 /// Bits against bits: the exact tiers.
 Comparison compare_bits(const Tensor& got, const Tensor& want, const Surroundings& around);
 
-/// |got - value| <= bound of a double oracle. `rounds`: rounding errors are expected, so a case of at least 64 elements
-/// whose worst ratio is below kTooGood is MISTRUSTED: it exercised nothing, or the oracle is the kernel.
+/// |got - value| <= bound of a double oracle. `rounds`: rounding errors are expected, so an output with at least 64
+/// elements of positive bound whose worst ratio is below kTooGood is MISTRUSTED: it exercised nothing, or the oracle is
+/// the kernel. (A bound of 0 says that the element is a copy.)
 inline constexpr double kTooGood = 1e-4;
 Comparison compare_bound(const Tensor& got, const reference::Bounded& oracle, const Surroundings& around, bool rounds);
 

@@ -2,6 +2,7 @@
 // block's fields taken apart. The problem is the matmul's; n_out does not matter.
 #include "kernels/quant_matmul/quant_matmul.hpp"
 #include "reference/quant_blocks.hpp"
+#include "verify/activation_fields.hpp"
 #include "verify/buffers.hpp"
 #include "verify/catalogue.hpp"
 #include "verify/draw.hpp"
@@ -48,29 +49,8 @@ class QuantizeActivations final : public OperatorOf<QuantMatmulProblem, Quantise
   std::span<const QuantiseRung> ladder() const override { return kLadder; }
   static Tensor x_of(const QuantMatmulProblem& p) { return Tensor("x", p.x, {{"row", p.m}, {"c", p.n_in}}); }
 
-  /// d, q and (blocks of 256) sums of the blocks in `bytes`.
   static std::vector<Tensor> fields(const QuantMatmulProblem& p, const std::vector<uint8_t>& bytes) {
-    const int64_t blocks = p.activation_blocks_per_row();
-    const int values = dtype_block_values(p.activation_blocks());
-    std::vector<Tensor> out = {Tensor("d", DType::kF32, {{"row", p.m}, {"block", blocks}}),
-                               Tensor("q", DType::kI8, {{"row", p.m}, {"block", blocks}, {"i", values}})};
-    if (values == kSmallBlock) {
-      for (int64_t b = 0; b < p.m * blocks; ++b) {
-        const auto* block = reinterpret_cast<const BlockQ8Act32*>(bytes.data()) + b;
-        std::memcpy(out[0].bytes.data() + b * 4, &block->d, 4);
-        std::memcpy(out[1].bytes.data() + b * values, block->qs, kSmallBlock);
-      }
-      return out;
-    }
-    Tensor sums("sum", DType::kI32, {{"row", p.m}, {"block", blocks}, {"g", 16}});
-    for (int64_t b = 0; b < p.m * blocks; ++b) {
-      const auto* block = reinterpret_cast<const BlockQ8Act256*>(bytes.data()) + b;
-      std::memcpy(out[0].bytes.data() + b * 4, &block->d, 4);
-      std::memcpy(out[1].bytes.data() + b * values, block->qs, kSuperblock);
-      for (int g = 0; g < 16; ++g) sums.set(b * 16 + g, static_cast<float>(block->sums[g]));
-    }
-    out.push_back(std::move(sums));
-    return out;
+    return block_fields(p.activation_blocks(), p.m, p.activation_blocks_per_row(), bytes);
   }
 
   // One 127 a block: d is 1 and q is x.
@@ -116,10 +96,8 @@ class QuantizeActivations final : public OperatorOf<QuantMatmulProblem, Quantise
     const auto blocks =
         buffers.out(Tensor("blocks", p.activation_blocks(), {{"row", p.m}, {"block", p.activation_blocks_per_row()}}));
     rung.launch(buffers.stream(), p, x, blocks);
-    const Output raw = buffers.collect().at(0);
-    std::vector<Tensor> got = fields(p, raw.got.bytes), before = fields(p, raw.around.before.bytes);
     std::vector<Output> out;
-    for (size_t i = 0; i < got.size(); ++i) out.push_back({std::move(got[i]), {std::move(before[i]), true, {}}});
+    append_fields(p.activation_blocks(), buffers.collect().at(0), out);
     return out;
   }
   std::vector<Tensor> twin_of(const QuantMatmulProblem& p, const std::string&, const Data& data) const override {

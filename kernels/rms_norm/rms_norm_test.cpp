@@ -28,13 +28,13 @@ std::vector<float> plain(const RmsNormProblem& p, const std::vector<float>& x, c
 }
 
 std::vector<float> run(const RmsNormProblem& p, const std::vector<float>& x, const std::vector<float>& w,
-                       size_t offset = 0) {
+                       size_t offset = 0, const RmsNormRung& rung = rms_norm_ladder().front()) {
   hip::Stream stream;
   std::vector<float> shifted(offset, 0.0f);
   shifted.insert(shifted.end(), x.begin(), x.end());
   const auto xs = buffer_of(stream, "x", shifted), ws = buffer_of(stream, "weight", w);
   hip::DeviceTensor y("y", p.y, x.size());
-  rms_norm(stream, rms_norm_ladder().front(), p, {xs.cview().slice(offset, x.size()), ws.cview(), y.view()});
+  rms_norm(stream, rung, p, {xs.cview().slice(offset, x.size()), ws.cview(), y.view()});
   return floats_of(stream, y);
 }
 
@@ -53,12 +53,31 @@ TEST(RmsNorm, SameBitsAsPlainLoops) {
     }
 }
 
+TEST(RmsNorm, SecondRungHasTheSameBits) {
+  const RmsNormRung& v2 = find_rung("rms_norm", rms_norm_ladder(), "v2");
+  for (const int64_t width : {4, 256, 1000, 1024, 1028, 4096, 5000, 8192})
+    for (const DType y : {DType::kF32, DType::kF16, DType::kBF16}) {
+      const RmsNormProblem p{.n_rows = 3, .width = width, .y = y};
+      const auto x = random_values(static_cast<size_t>(p.elements()), 1),
+                 w = random_values(static_cast<size_t>(width), 2);
+      const auto want = plain(p, x, w);
+      for_every_schedule([&](const std::string& label) {
+        EXPECT_EQ(difference(want, run(p, x, w, 0, v2)), "") << to_line(p) << " " << label;
+      });
+    }
+  EXPECT_NE(v2.accepts({.width = 1001}), "");
+  EXPECT_NE(v2.accepts({.width = 8196}), "");
+  expect_refused([&] { run({.width = 16}, random_values(16, 1), random_values(16, 2), 1, v2); }, {"x", "16 bytes"});
+}
+
 TEST(RmsNorm, NanStaysInItsRow) {
   const RmsNormProblem p{.n_rows = 3, .width = 300, .y = DType::kF16};
   auto x = random_values(900, 3);
   x[450] = std::numeric_limits<float>::quiet_NaN();
-  const auto y = run(p, x, std::vector<float>(300, 1.0f));
-  for (size_t i = 0; i < y.size(); ++i) EXPECT_EQ(std::isnan(y[i]), i / 300 == 1) << i;
+  for (const RmsNormRung& rung : rms_norm_ladder()) {
+    const auto y = run(p, x, std::vector<float>(300, 1.0f), 0, rung);
+    for (size_t i = 0; i < y.size(); ++i) EXPECT_EQ(std::isnan(y[i]), i / 300 == 1) << rung.name << " " << i;
+  }
 }
 
 TEST(RmsNorm, CostsByHand) {

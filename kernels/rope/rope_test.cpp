@@ -38,12 +38,12 @@ std::vector<float> plain(const RopeProblem& p, std::vector<float> x, const std::
 }
 
 std::vector<float> run(const RopeProblem& p, const std::vector<float>& x, const std::vector<int32_t>& positions,
-                       const std::vector<float>& table) {
+                       const std::vector<float>& table, const RopeRung& rung = rope_ladder().front()) {
   hip::Stream stream;
   auto xs = tensor_of(stream, "x", p.dtype, x);
   const auto at = buffer_of(stream, "positions", positions);
   const auto cos_sin = buffer_of(stream, "table", table);
-  rope(stream, rope_ladder().front(), p, {xs.view(), at.cview(), cos_sin.cview()});
+  rope(stream, rung, p, {xs.view(), at.cview(), cos_sin.cview()});
   return floats_of(stream, xs);
 }
 
@@ -61,10 +61,35 @@ TEST(Rope, SameBitsAsPlainLoops) {
         const auto x = rounded(dtype, random_values(static_cast<size_t>(p.elements()), 1));
         const auto table = rope_table(p.n_positions, head_dim);
         const auto want = plain(p, x, positions, table);
-        for_every_schedule([&](const std::string& label) {
-          EXPECT_EQ(difference(want, run(p, x, positions, table)), "") << to_line(p) << " " << label;
-        });
+        for (const RopeRung& rung : rope_ladder()) {
+          if (!rung.accepts(p).empty()) continue;
+          for_every_schedule([&](const std::string& label) {
+            EXPECT_EQ(difference(want, run(p, x, positions, table, rung)), "")
+                << rung.name << " " << to_line(p) << " " << label;
+          });
+        }
       }
+}
+
+TEST(Rope, SecondRungSharesAWorkgroupAmongTokensAndLoopsOverHeads) {
+  // 1 head: 16 tokens of head_dim 128 a workgroup, the last one ragged; 70 heads: two rounds of 64.
+  for (const int64_t n_heads : {1, 2, 5, 70})
+    for (const int64_t half_split : {0, 1}) {
+      const RopeProblem p{
+          .n_tokens = 19, .n_heads = n_heads, .head_dim = 128, .half_split = half_split, .n_positions = 40};
+      std::vector<int32_t> positions;
+      for (int32_t t = 0; t < 19; ++t) positions.push_back((t * 7) % 40);
+      const auto x = rounded(p.dtype, random_values(static_cast<size_t>(p.elements()), 4));
+      const auto table = rope_table(p.n_positions, p.head_dim);
+      const RopeRung& v2 = find_rung("rope", rope_ladder(), "v2");
+      EXPECT_EQ(difference(plain(p, x, positions, table), run(p, x, positions, table, v2)), "") << to_line(p);
+    }
+  const RopeRung& v2 = find_rung("rope", rope_ladder(), "v2");
+  EXPECT_NE(v2.accepts({.head_dim = 66}), "");
+  EXPECT_NE(v2.accepts({.head_dim = 4096}), "");
+  EXPECT_EQ(v2.accepts({.head_dim = 2048}), "");
+  expect_refused([&] { run({.head_dim = 66}, std::vector<float>(66), {0}, rope_table(1, 66), v2); },
+                 {"rope v2", "head_dim", "66"});
 }
 
 TEST(Rope, HandWorkedQuarterTurn) {
@@ -78,10 +103,13 @@ TEST(Rope, HandWorkedQuarterTurn) {
 TEST(Rope, PositionsOutsideTheTablePoisonTheirToken) {
   for (const int64_t head_dim : {6, 64}) {  // element-wise and wide kernels
     const RopeProblem p{.n_tokens = 4, .n_heads = 2, .head_dim = head_dim, .n_positions = 5};
-    const auto y = run(p, std::vector<float>(static_cast<size_t>(p.elements()), 1.0f), {4, 5, -1, 2147483647},
-                       rope_table(5, head_dim));
-    for (size_t i = 0; i < y.size(); ++i)
-      EXPECT_EQ(std::isnan(y[i]), static_cast<int64_t>(i) >= 2 * head_dim) << head_dim << " " << i;
+    for (const RopeRung& rung : rope_ladder()) {
+      if (!rung.accepts(p).empty()) continue;
+      const auto y = run(p, std::vector<float>(static_cast<size_t>(p.elements()), 1.0f), {4, 5, -1, 2147483647},
+                         rope_table(5, head_dim), rung);
+      for (size_t i = 0; i < y.size(); ++i)
+        EXPECT_EQ(std::isnan(y[i]), static_cast<int64_t>(i) >= 2 * head_dim) << rung.name << head_dim << " " << i;
+    }
   }
 }
 

@@ -8,24 +8,14 @@
 // Placement 256 threads; no LDS
 #include "kernels/hip/launch.hpp"
 #include "kernels/swiglu/swiglu.hpp"
-#include "kernels/tile/exp2.hpp"
 #include "kernels/tile/extents.hpp"
 #include "kernels/tile/pack.hpp"
+#include "kernels/tile/silu.hpp"
 
 namespace greta {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr float kMinusLog2E = -0x1.715476p+0f;
-
-template <ExpMode kExp>
-__device__ __forceinline__ float silu_times(float gate, float up) {
-  float t = gate * kMinusLog2E;
-  t = t < -126.0f ? -126.0f : t;  // selects keep NaN
-  t = t > 127.0f ? 127.0f : t;
-  const float s = gate / (1.0f + exp2<kExp>(t));
-  return s * up;
-}
 
 template <class T, ExpMode kExp, bool kPacks>
 __global__ GRETA_LAUNCH_BOUNDS(kThreads, 8) void swiglu_kernel(const T* gate, const T* up, T* y, int64_t n) {
