@@ -9,11 +9,14 @@ namespace greta::bench {
 
 void add_embedding(std::vector<BenchCase>& to);
 void add_rms_norm(std::vector<BenchCase>& to);
+void add_add_rms_norm(std::vector<BenchCase>& to);
 void add_quantize_activations(std::vector<BenchCase>& to);
 void add_quant_matmul(std::vector<BenchCase>& to);
 void add_rope(std::vector<BenchCase>& to);
 void add_kv_store(std::vector<BenchCase>& to);
+void add_rope_kv_store(std::vector<BenchCase>& to);
 void add_swiglu(std::vector<BenchCase>& to);
+void add_swiglu_quantize(std::vector<BenchCase>& to);
 void add_residual_add(std::vector<BenchCase>& to);
 void add_argmax(std::vector<BenchCase>& to);
 

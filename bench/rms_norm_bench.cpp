@@ -13,6 +13,7 @@ constexpr BenchRow<RmsNormProblem> kRows[] = {
     {"llama3_8b/1", {.n_rows = 1, .width = 4096}},
     {"llama3_8b/64", {.n_rows = 64, .width = 4096}, true},
     {"llama3_8b/4096", {.n_rows = 4096, .width = 4096}},
+    {"llama3_8b_bf16/4096", {.n_rows = 4096, .width = 4096, .y = DType::kBF16}},
 };
 
 class RmsNormWorkload final : public RotatedWorkload {

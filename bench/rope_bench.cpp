@@ -15,6 +15,8 @@ constexpr BenchRow<RopeProblem> kRows[] = {
     {"llama3_8b/1", {.n_tokens = 1, .n_heads = 32, .head_dim = 128, .n_positions = 8192}},
     {"llama3_8b/64", {.n_tokens = 64, .n_heads = 32, .head_dim = 128, .n_positions = 8192}, true},
     {"llama3_8b/32768", {.n_tokens = 32768, .n_heads = 32, .head_dim = 128, .n_positions = 32768}},
+    {"llama3_8b_qk/32768",  // q and k side by side, as one matmul writes them
+     {.n_tokens = 32768, .n_heads = 40, .head_dim = 128, .n_positions = 32768, .dtype = DType::kBF16}},
     {"llama3_8b_half/32768",
      {.n_tokens = 32768, .n_heads = 32, .head_dim = 128, .half_split = 1, .n_positions = 32768}},
 };

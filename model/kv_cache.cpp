@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace greta::model {
 
 KvCache::KvCache(int64_t n_layers, int64_t n_slots, int64_t capacity, int64_t n_kv_heads, int64_t head_dim, DType dtype)
@@ -39,6 +41,16 @@ void KvCache::extend(int64_t slot, int64_t n, KvWriter writer) {
   auto& length = lengths_[static_cast<size_t>(slot)];
   for (int64_t i = 0; i < n; ++i) writers_[static_cast<size_t>(slot)][static_cast<size_t>(length + i)] = writer;
   length += n;
+}
+
+void KvCache::truncate(int64_t slot, int64_t length) {
+  check_room(slot, 0);
+  auto& have = lengths_[static_cast<size_t>(slot)];
+  if (length < 0 || length > have)
+    throw_invalid(fmt::format("KV cache: slot {} holds {} positions and cannot be cut to {}", slot, have, length));
+  auto& writers = writers_[static_cast<size_t>(slot)];
+  std::fill(writers.begin() + length, writers.end(), KvWriter::kNobody);
+  have = length;
 }
 
 void KvCache::copy_row(hip::Stream& stream, int64_t from_slot, int64_t to_slot, int64_t position) {

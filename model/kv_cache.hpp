@@ -36,6 +36,8 @@ class KvCache {
   /// Notes that positions [length, length + n) of the slot were written, and moves its length. Throws kInvalidArgument
   /// when the capacity does not hold them.
   void extend(int64_t slot, int64_t n, KvWriter writer);
+  /// Forgets the positions of the slot from `length` on; the next token goes there.
+  void truncate(int64_t slot, int64_t length);
   void check_room(int64_t slot, int64_t n) const;
   /// Copies row `position` of every layer from one slot to another: the KV-aligned control.
   void copy_row(hip::Stream& stream, int64_t from_slot, int64_t to_slot, int64_t position);

@@ -4,6 +4,10 @@
 // of N sequences, decode attention, M = N. Every row goes through the same arithmetic in both (one arithmetic id an
 // operator), so the logits of a token do not depend on how it got there; the gate holds the engine to that in bits.
 //
+// Where a layer allows it, what stands between two matmuls is one launch (fused operators, each with the bits of the
+// sequence it replaces). Decode steps are recorded and replayed where the platform has graphs: positions, slots and
+// lengths lie in device memory, so a replay has the bits of an eager step.
+//
 // Data types: residual stream f32; Q, K, V, attention output and the KV cache options.kv; other activations
 // options.activations; quantised weights see 8-bit activation blocks (kernels/tile/quant_blocks.hpp); logits f32.
 #pragma once
@@ -32,6 +36,9 @@ struct EngineOptions {
   int64_t slots = 1;                         ///< sequences the KV cache holds
   int64_t context = 0;                       ///< positions per sequence; 0: the model's context length
   Defect defect = Defect::kNone;
+  bool fuse = true;  ///< false: every operator its own launch. A rung named for an operator that a fusion replaces has
+                     ///< the same effect on that fusion
+  bool graphs = true;  ///< record decode steps and replay them where hip::Graph::supported()
 };
 
 /// Called with intermediate tensors when set: stage name, layer (-1 outside layers), rows, width, and the device data.
@@ -41,19 +48,23 @@ using StageSink =
 class Llama {
  public:
   /// Throws kInvalidArgument for options the kernels do not accept, with the kernel's reason.
-  Llama(std::shared_ptr<const Weights> weights, EngineOptions options);
+  /// `stream`: where all work goes; null: a stream of its own.
+  Llama(std::shared_ptr<const Weights> weights, EngineOptions options, hip::Stream* stream = nullptr);
   ~Llama();
 
   const LlamaConfig& config() const { return weights_->config; }
   const EngineOptions& options() const { return options_; }
   KvCache& cache() { return *cache_; }
-  hip::Stream& stream() { return stream_; }
+  hip::Stream& stream() { return *stream_; }
 
   /// Feeds ids to the slot, after what it holds already. Returns logits [n - logits_from, vocab] of the rows from
   /// logits_from on; logits_from = n makes none.
   std::vector<float> prefill(int64_t slot, std::span<const int32_t> ids, int64_t logits_from);
   /// Feeds ids[b] to slot b for every b in [0, ids.size()). Returns logits [ids.size(), vocab].
   std::vector<float> decode(std::span<const int32_t> ids, bool logits = true);
+  /// As prefill() and decode(), but the greedy choice alone comes back: of the last row, and of every row.
+  int32_t prefill_argmax(int64_t slot, std::span<const int32_t> ids);
+  std::vector<int32_t> decode_argmax(std::span<const int32_t> ids);
   /// Greedy choice for each row of the last pass that made logits; throws kDeviceFault when a row holds a NaN.
   std::vector<int32_t> argmax_of_last_logits();
 
@@ -67,18 +78,40 @@ class Llama {
  private:
   struct Scratch;
   struct Pass;
+  struct StepKey;
+  struct Step;
+  struct StepInputs {
+    std::vector<int32_t> positions, rope_positions, slots, n_kv;  ///< of each row
+  };
   void run_layers(Pass& pass);
   void attention(Pass& pass, int64_t layer);
+  void rotate_and_store(Pass& pass, int64_t layer);
+  void feed_forward(Pass& pass, int64_t layer);
+  /// normed, or its activation blocks, from rows [first_row, +rows) of the residual stream; adds a pending branch first.
+  void norm(int64_t first_row, int64_t rows, hip::AnyView weight, std::initializer_list<const DeviceMatrix*> readers);
+  void add_branch(int64_t rows);
+  void matmul(const DeviceMatrix& w, hip::AnyView x, hip::AnyView y, int64_t m);
+  hip::AnyView blocks_view(DType type, int64_t rows, int64_t width);
+  /// Whether a fusion that replaces these operators may run.
+  bool fused(std::initializer_list<const char*> replaced) const;
+  bool norms_fused() const;
+  void enqueue_prefill(int64_t slot, std::span<const int32_t> ids);
+  void enqueue_decode(std::span<const int32_t> ids, bool logits, bool argmax);
+  void enqueue_logits(int64_t first_row, int64_t rows);
+  void enqueue_argmax();
+  void run_step(Pass& pass, StepKey key);
+  void upload_inputs(std::span<const int32_t> ids, const StepInputs& in);
+  void download_logits(int64_t rows, float* to);
+  std::vector<int32_t> download_argmax();
   std::vector<float> logits_of(int64_t rows, int64_t first_row);
   void prepare(int64_t rows);
   void note_kv_reads(int64_t slot, int64_t positions);
-  void matmul(const DeviceMatrix& w, hip::AnyView x, hip::AnyView y, int64_t m);
-  void norm(hip::AnyView x, hip::AnyView weight, hip::AnyView y, int64_t rows);
   void stage(std::string_view name, int64_t layer, int64_t rows, int64_t width, hip::AnyView data);
 
   std::shared_ptr<const Weights> weights_;
   EngineOptions options_;
-  hip::Stream stream_;
+  std::unique_ptr<hip::Stream> own_stream_;
+  hip::Stream* stream_;
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<Scratch> scratch_;
   const PrefillAttentionRung* prefill_rung_;

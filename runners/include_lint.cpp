@@ -39,7 +39,8 @@ int layer_of(const std::string& room) {
 /// Headers that are the device runtime, or belong to one platform.
 bool is_runtime(const std::string& path) {
   static const std::set<std::string> headers = {"kernels/hip/hip.hpp", "kernels/hip/launch.hpp",
-                                                "kernels/hip/runtime.hpp", "kernels/hip/platform.hpp"};
+                                                "kernels/hip/runtime.hpp", "kernels/hip/platform.hpp",
+                                                "kernels/hip/graph.hpp"};
   static const std::regex platform("kernels/hip/(host|rocm|cuda|gpu)/.*");
   return headers.count(path) || std::regex_match(path, platform);
 }

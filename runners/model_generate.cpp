@@ -39,8 +39,7 @@ int run_generate(const GenerateFlags& f, const CommonFlags& flags) {
 
   using Clock = std::chrono::steady_clock;
   const auto start = Clock::now();
-  engine.prefill(0, ids, prompt - 1);
-  int32_t next = engine.argmax_of_last_logits().front();
+  int32_t next = engine.prefill_argmax(0, ids);
   const auto first = Clock::now();
   int64_t made = 0;
   const auto& ends = tokenizer.end_ids();
@@ -50,8 +49,7 @@ int run_generate(const GenerateFlags& f, const CommonFlags& flags) {
     std::fflush(stdout);
     if (++made == f.new_tokens) break;
     const int32_t fed[] = {next};
-    engine.decode(fed);
-    next = engine.argmax_of_last_logits().front();
+    next = engine.decode_argmax(fed).front();
   }
   const double prefill = std::chrono::duration<double>(first - start).count();
   const double decode = std::chrono::duration<double>(Clock::now() - first).count();

@@ -23,12 +23,12 @@ constexpr int kWaves = kBlock256 / 32;  // at most, on waves of 32
 /// Blocks of 256 values: wave maxima of every step through LDS, then each thread its own four values.
 template <int kSteps>
 __device__ __forceinline__ void store_blocks(const RowPiece<kSteps>& y, int width, BlockQ8Act256* blocks,
-                                             int (&maxima)[kSteps][kWaves]) {
+                                             uint32_t (&maxima)[kSteps][kWaves]) {
   const int t = static_cast<int>(threadIdx.x), group = t / kLogicalWave;
   GRETA_UNROLL
   for (int s = 0; s < kSteps; ++s) {
     if (s * kRowStep >= width) continue;  // the same for the whole workgroup
-    int largest = 0;
+    uint32_t largest = 0;
     GRETA_UNROLL
     for (int i = 0; i < kRowColumns; ++i) largest = larger(largest, magnitude_bits(y.v[s][i]));
     largest = hip::wave_max(largest);
@@ -39,7 +39,7 @@ __device__ __forceinline__ void store_blocks(const RowPiece<kSteps>& y, int widt
   for (int s = 0; s < kSteps; ++s) {
     if (s * kRowStep >= width) continue;
     const int c = s * kRowStep + t * kRowColumns;
-    const int largest =
+    const uint32_t largest =
         hip::wave_size() == kLogicalWave ? maxima[s][group] : larger(maxima[s][2 * group], maxima[s][2 * group + 1]);
     const ActivationScale scale = activation_scale(largest);
     const QuantisedWord word = quantised_word(y.v[s], scale);
@@ -49,19 +49,19 @@ __device__ __forceinline__ void store_blocks(const RowPiece<kSteps>& y, int widt
       const int at = c % kSuperblock;
       *reinterpret_cast<uint32_t*>(to->qs + at) = word.bytes;
       if (at % 16 == 0) to->sums[at / 16] = static_cast<int16_t>(sum);
-      if (at == 0) to->d = scale.d;
+      if (at == 0) store_scale(to, scale);
     }
   }
 }
 
 template <int kSteps>
 __device__ __forceinline__ void store_blocks(const RowPiece<kSteps>& y, int width, BlockQ8Act32* blocks,
-                                             int (&)[kSteps][kWaves]) {
+                                             uint32_t (&)[kSteps][kWaves]) {
   GRETA_UNROLL
   for (int s = 0; s < kSteps; ++s) {
     if (s * kRowStep >= width) continue;
     const int c = s * kRowStep + static_cast<int>(threadIdx.x) * kRowColumns;
-    int largest = 0;
+    uint32_t largest = 0;
     GRETA_UNROLL
     for (int i = 0; i < kRowColumns; ++i) largest = larger(largest, magnitude_bits(y.v[s][i]));
     const ActivationScale scale = activation_scale(lanes_max<kSmallBlock / kRowColumns>(largest));
@@ -69,7 +69,7 @@ __device__ __forceinline__ void store_blocks(const RowPiece<kSteps>& y, int widt
     if (c < width) {
       BlockQ8Act32* const to = blocks + c / kSmallBlock;
       *reinterpret_cast<uint32_t*>(to->qs + c % kSmallBlock) = word.bytes;
-      if (c % kSmallBlock == 0) to->d = scale.d;
+      if (c % kSmallBlock == 0) store_scale(to, scale);
     }
   }
 }
@@ -109,7 +109,7 @@ __global__ GRETA_LAUNCH_BOUNDS(kBlock256, 4) void add_rms_norm_kernel(float* x, 
     }
   }
   if constexpr (kBlocks) {
-    GRETA_LDS(int, maxima, [kSteps][kWaves]);
+    GRETA_LDS(uint32_t, maxima, [kSteps][kWaves]);
     store_blocks(piece, width, out, maxima);
   }
 }

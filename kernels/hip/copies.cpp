@@ -1,3 +1,4 @@
+#include "kernels/hip/platform.hpp"
 #include "kernels/hip/registry.hpp"
 #include "kernels/hip/text.hpp"
 
@@ -7,6 +8,7 @@ namespace {
 /// The address of bytes [offset, offset + bytes) of a live allocation; throws when they are not all inside it.
 char* range(AllocationId id, size_t offset, size_t bytes, const char* who) {
   neutral::throw_if_faulted();
+  neutral::refuse_while_recording(who);
   const neutral::Entry entry = neutral::live_allocation(id, who);
   const Allocation& a = entry.allocation;
   if (offset > a.bytes || bytes > a.bytes - offset)

@@ -114,12 +114,13 @@ void begin_launch(Stream& stream, const LaunchShape& shape, std::span<const Eras
       t_touched.names.push_back(a.name);
     }
   check.overlaps(arguments);
+  if (neutral::note_recorded(shape)) return;
   platform::before_launch(stream);
   neutral::note_launch(stream, shape, arguments);
 }
 
 void end_launch(Stream& stream, const LaunchShape& shape) {
-  if (!exec_config().checked) return;
+  if (!exec_config().checked || neutral::recording()) return;
   thread_local std::vector<platform::Memory> memories;
   memories.clear();
   for (const neutral::Entry& e : t_touched.entries) memories.push_back(e.memory);

@@ -62,14 +62,14 @@ LaunchRecord readable(const Note& note) {
   return record;
 }
 
-void count(std::vector<LaunchLog::Row>& rows, const LaunchShape& s) {
+void add_row(std::vector<LaunchLog::Row>& rows, const LaunchLog::Row& added) {
   for (LaunchLog::Row& row : rows)
-    if (row.rows == s.rows && row.grid[0] == s.grid.x && row.grid[1] == s.grid.y && row.grid[2] == s.grid.z &&
-        row.block[0] == s.block.x && row.block[1] == s.block.y && row.block[2] == s.block.z && row.kernel == s.kernel) {
-      ++row.count;
+    if (row.rows == added.rows && std::equal(row.grid, row.grid + 3, added.grid) &&
+        std::equal(row.block, row.block + 3, added.block) && row.kernel == added.kernel) {
+      row.count += added.count;
       return;
     }
-  rows.push_back({s.kernel, {s.grid.x, s.grid.y, s.grid.z}, {s.block.x, s.block.y, s.block.z}, s.rows, 1});
+  rows.push_back(added);
 }
 
 }  // namespace
@@ -113,15 +113,34 @@ namespace {
 thread_local uint64_t t_sequence = 0;
 }
 
-void note_launch(const Stream& stream, const LaunchShape& shape, std::span<const ErasedArgument> arguments) {
-  Ring& r = ring();
-  std::lock_guard lock(r.mutex);
+void count_launch(std::vector<LaunchLog::Row>& rows, const LaunchShape& s) {
+  add_row(rows, {s.kernel, {s.grid.x, s.grid.y, s.grid.z}, {s.block.x, s.block.y, s.block.z}, s.rows, 1});
+}
+
+namespace {
+/// The ring's mutex is held.
+void note(Ring& r, const Stream& stream, const LaunchShape& shape, std::span<const ErasedArgument> arguments) {
   Note& note = r.notes[r.launches % kKept];
   note.sequence = t_sequence = ++r.launches;
   note.shape = shape;
   note.arguments.assign(arguments.begin(), arguments.end());
   note.stream = stream.name();
-  for (LaunchLog::Impl* log : r.logs) count(log->rows, shape);
+}
+}  // namespace
+
+void note_launch(const Stream& stream, const LaunchShape& shape, std::span<const ErasedArgument> arguments) {
+  Ring& r = ring();
+  std::lock_guard lock(r.mutex);
+  note(r, stream, shape, arguments);
+  for (LaunchLog::Impl* log : r.logs) count_launch(log->rows, shape);
+}
+
+void note_replay(const Stream& stream, const LaunchShape& shape, std::span<const LaunchLog::Row> launches) {
+  Ring& r = ring();
+  std::lock_guard lock(r.mutex);
+  note(r, stream, shape, {});
+  for (LaunchLog::Impl* log : r.logs)
+    for (const LaunchLog::Row& row : launches) add_row(log->rows, row);
 }
 
 uint64_t current_sequence() { return t_sequence; }

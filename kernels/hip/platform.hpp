@@ -64,6 +64,14 @@ std::optional<GuardDamage> find_guard_damage(Stream& stream, std::span<const Mem
 /// raised as such.
 void before_launch(Stream& stream);
 
+/// Graphs: capture of what a stream is given, and its replay. end_capture() hands over the executable graph, or null
+/// and throws nothing when `keep` is false: the recording failed.
+bool graphs_supported();
+void begin_capture(Stream& stream);
+void* end_capture(Stream& stream, bool keep);
+void launch_graph(Stream& stream, void* graph);
+void free_graph(void* graph) noexcept;
+
 /// Waits for all streams; errors are asynchronous ones. For release of memory and for tests.
 void synchronize_device();
 
@@ -79,6 +87,11 @@ void throw_if_faulted();
 
 /// The launch that begin_launch() noted last (sequence 0 when there was none).
 LaunchRecord current_launch();
+/// Whether the calling thread records a graph: launches are not run, copies and allocations are refused.
+bool recording();
+/// Throws kInvalidArgument when it does.
+void refuse_while_recording(const char* what);
+
 /// Its sequence number, for the calling thread's last launch; cheap.
 uint64_t current_sequence();
 

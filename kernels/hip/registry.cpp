@@ -67,6 +67,7 @@ void occupy(Registry& r, const platform::Memory& memory) {
 
 AllocationId allocate(std::string name, DType dtype, size_t count, std::source_location where) {
   neutral::throw_if_faulted();
+  neutral::refuse_while_recording("an allocation");
   const auto element = static_cast<size_t>(dtype_block_bytes(dtype));
   if (count > (size_t{1} << 60) / element)
     throw Error(ErrorKind::kOutOfMemory,

@@ -57,7 +57,7 @@ TEST(SwigluQuantize, TheBitsOfTheSequence) {
 TEST(SwigluQuantize, CostsLinesAndRefusals) {
   const SwigluQuantizeProblem p{.n_rows = 2, .width = 512, .dtype = DType::kBF16};
   EXPECT_EQ(p.flops(), 5 * 1024);
-  EXPECT_EQ(p.bytes(), 2 * 1024 * 2 + 4 * 292);
+  EXPECT_EQ(p.bytes(), 2 * 1024 * 2 + 4 * 304);
   EXPECT_EQ(to_line(from_line<SwigluQuantizeProblem>(to_line(p))), to_line(p));
   expect_refused([] { validate(SwigluQuantizeProblem{.width = 300}); }, {"width", "256", "got 300"});
   expect_refused([] { validate(SwigluQuantizeProblem{.out = DType::kF16}); }, {"out", "q8_act256", "f16"});

@@ -35,7 +35,7 @@ __global__ GRETA_LAUNCH_BOUNDS(kThreads, 8) void swiglu_quantize_kernel(const T*
     }
   }
   float h[kValues / 4][4];
-  int largest = 0;
+  uint32_t largest = 0;
   GRETA_UNROLL
   for (int i = 0; i < kValues; ++i) {
     const float value = hip::to_float(hip::from_float<T>(silu_times<kExp>(g[i], u[i])));
@@ -50,12 +50,11 @@ __global__ GRETA_LAUNCH_BOUNDS(kThreads, 8) void swiglu_quantize_kernel(const T*
   if (inside) {
     Block* const to = blocks + first / kBlock;
     const int at = static_cast<int>(first % kBlock);
-    auto* const qs = reinterpret_cast<uint32_t*>(to->qs + at);  // blocks have 292 or 36 bytes: 4-byte stores
-    qs[0] = words[0].bytes, qs[1] = words[1].bytes;
+    store_pack<2>(reinterpret_cast<uint32_t*>(to->qs + at), Pack<uint32_t, 2>{{words[0].bytes, words[1].bytes}});
     if constexpr (kBlock == kSuperblock) {
       if (at % 16 == 0) to->sums[at / 16] = static_cast<int16_t>(sum);
     }
-    if (at == 0) to->d = scale.d;
+    if (at == 0) store_scale(to, scale);
   }
 }
 

@@ -1,36 +1,20 @@
-// The activation quantiser as kernels share it: the quantiser by itself, and kernels whose last step it is. Definition:
-// quant_blocks.hpp. For .hip files.
+// The activation quantiser as the last step of kernels whose threads hold four neighbouring values of a block (not the
+// 16 of quantize_run.hpp). Definition: quant_blocks.hpp. For .hip files.
 //
-//   amax      the largest magnitude_bits() of the block: an integer maximum, so that its order is of no consequence
-//   scale     activation_scale(amax): two IEEE divisions a block
-//   values    quantised(v, scale): one rounded product, rint
+//   maximum   magnitude_bits(), lanes_max(): integers, so that the order is of no consequence
+//   scale     activation_scale() of quantize_run.hpp: two IEEE divisions a block
+//   values    quantised_word(): one rounded product and rint a value
 #pragma once
 
 #include "kernels/hip/hip.hpp"
 #include "kernels/hip/host_device.hpp"
-#include "kernels/tile/quant_blocks.hpp"
+#include "kernels/tile/quantize_run.hpp"
 
 namespace greta {
 
 /// |v| as bits: ordered like the magnitudes, infinities and NaN above all numbers.
-__device__ __forceinline__ int magnitude_bits(float v) { return static_cast<int>(hip::float_bits(v) & 0x7fffffffu); }
-__device__ __forceinline__ int larger(int a, int b) { return a > b ? a : b; }
-
-struct ActivationScale {
-  float r;    ///< 127 / amax
-  float d;    ///< amax / 127, 0 or NaN: what the block stores
-  bool some;  ///< false: every q is 0
-};
-__device__ __forceinline__ ActivationScale activation_scale(int amax_bits) {
-  const bool finite = amax_bits < 0x7f800000;
-  const float amax = hip::bits_float(static_cast<uint32_t>(amax_bits));
-  const float r = 127.0f / amax;
-  const bool some = finite && magnitude_bits(r) < 0x7f800000;  // amax = 0 and tiny ones give infinity
-  return {r, some ? amax / 127.0f : finite ? 0.0f : hip::bits_float(0x7fc00000u), some};
-}
-__device__ __forceinline__ int quantised(float v, const ActivationScale& scale) {
-  return static_cast<int>(rintf(scale.some ? v * scale.r : 0.0f));
-}
+__device__ __forceinline__ uint32_t magnitude_bits(float v) { return hip::float_bits(v) & 0x7fffffffu; }
+__device__ __forceinline__ uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
 /// Four quantised values as one word, and their sum.
 struct QuantisedWord {
@@ -41,24 +25,35 @@ __device__ __forceinline__ QuantisedWord quantised_word(const float (&v)[4], con
   QuantisedWord word = {0, 0};
   GRETA_UNROLL
   for (int i = 0; i < 4; ++i) {
-    const int q = quantised(v[i], scale);
+    const int q = static_cast<int>(rintf(scale.some ? v[i] * scale.r : 0.0f));
     word.bytes |= (static_cast<uint32_t>(q) & 0xffu) << (8 * i);
     word.sum += q;
   }
   return word;
 }
+/// d and the zeros behind it.
+template <class Block>
+__device__ __forceinline__ void store_scale(Block* block, const ActivationScale& scale) {
+  *reinterpret_cast<Words4*>(block) = {{hip::float_bits(scale.d), 0, 0, 0}};
+}
 
-/// Maximum, or sum, over groups of kLanes neighbouring lanes (a power of two, at most the wave); every lane gets it.
+/// Distance 4 among lanes whose quads agree already is reached by mirroring eight lanes, which gfx942 does in registers.
+constexpr int exchange_mask(int distance) { return distance == 4 ? 7 : distance; }
+/// Maximum, or sum, over groups of kLanes neighbouring lanes (a power of two, at most 32); every lane gets it.
 template <int kLanes>
-__device__ __forceinline__ int lanes_max(int v) {
-  GRETA_UNROLL
-  for (int distance = 1; distance < kLanes; distance *= 2) v = larger(v, hip::wave_shfl_xor(v, distance));
+__device__ __forceinline__ uint32_t lanes_max(uint32_t v) {
+  if constexpr (kLanes > 1) {
+    v = lanes_max<kLanes / 2>(v);
+    v = larger(v, hip::wave_exchange<exchange_mask(kLanes / 2)>(v));
+  }
   return v;
 }
 template <int kLanes>
 __device__ __forceinline__ int lanes_sum(int v) {
-  GRETA_UNROLL
-  for (int distance = 1; distance < kLanes; distance *= 2) v += hip::wave_shfl_xor(v, distance);
+  if constexpr (kLanes > 1) {
+    v = lanes_sum<kLanes / 2>(v);
+    v += hip::wave_exchange<exchange_mask(kLanes / 2)>(v);
+  }
   return v;
 }
 

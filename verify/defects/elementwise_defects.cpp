@@ -119,6 +119,41 @@ std::vector<Output> stores_v_in_k(const Call& call) {
   return call.launch(call.problem, data);
 }
 
+/// The next matmul's input is right for a residual stream that was never updated.
+std::vector<Output> forgets_addend(const Call& call) {
+  Data data = call.data;
+  Tensor& addend = data["addend"];
+  for (int64_t i = 0; i < addend.count(); ++i) addend.set(i, 0.0f);
+  return call.launch(call.problem, data);
+}
+
+/// A fusion that quantises the f32 product and skips its rounding to the type that the separate kernels store.
+std::vector<Output> quantises_unrounded(const Call& call) {
+  Data data = call.data;
+  for (const char* name : {"gate", "up"}) {
+    Tensor wide(name, DType::kF32, data[name].dims);
+    wide.set_floats(data[name].floats());
+    data[name] = std::move(wide);
+  }
+  std::string problem = call.problem;
+  const size_t at = problem.find("dtype=");
+  problem.replace(at, problem.find(' ', at) - at, "dtype=f32");
+  return call.launch(problem, data);
+}
+
+/// K goes to the cache as the matmul left it.
+std::vector<Output> stores_k_unrotated(const Call& call) {
+  std::vector<Output> out = call.launch();
+  const int64_t row = field(call.problem, "n_kv_heads") * field(call.problem, "head_dim");
+  for (int64_t t = 0; t < field(call.problem, "n_tokens"); ++t) {
+    const auto slot = static_cast<int64_t>(call.data["slots"].number(t));
+    const auto at = static_cast<int64_t>(call.data["positions"].number(t));
+    const int64_t to = (slot * field(call.problem, "kv_capacity") + at) * row;
+    for (int64_t c = 0; c < row; ++c) out[1].got.set(to + c, static_cast<float>(call.data["k"].number(t * row + c)));
+  }
+  return out;
+}
+
 /// A second launch of the same numbers under the same settings gives another bit.
 std::vector<Output> differs_when_repeated(const Call& call) {
   static std::set<std::string> seen;
@@ -173,6 +208,21 @@ std::vector<Defect> elementwise_defects() {
        {"E0", "E1", "B"},
        writes_past_the_row},
       {"v_stored_as_k", "kv_store/v1 odd_rows dtype=bf16", "the K cache gets V", {"E0", "E1", "N", "B"}, stores_v_in_k},
+      {"addend_forgotten",
+       "add_rms_norm/v1 odd_blocks y=f16 out=f16",
+       "the matmul's output is not added to the stream",
+       {"E0", "E1", "N", "B", "S"},
+       forgets_addend},
+      {"quantised_unrounded",
+       "swiglu_quantize/v1 odd_blocks dtype=bf16 out=q8_act256",
+       "the product goes to the quantiser without its rounding to bf16",
+       {"E1", "N"},
+       quantises_unrounded},
+      {"k_stored_unrotated",
+       "rope_kv_store/v1 odd_heads half_split=0 dtype=f16",
+       "K goes to the cache without its rotation",
+       {"E0", "E1", "N", "B"},
+       stores_k_unrotated},
       {"differs_when_repeated",
        "residual_add/v1 llama3_8b",
        "the same launch does not give the same bits twice",

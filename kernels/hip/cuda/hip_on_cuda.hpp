@@ -71,3 +71,17 @@ inline hipError_t hipLaunchKernel(const void* kernel, dim3 grid, dim3 block, voi
 inline hipError_t hipFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   return cudaFuncSetAttribute(kernel, attribute, value);
 }
+
+using hipGraph_t = cudaGraph_t;
+using hipGraphExec_t = cudaGraphExec_t;
+inline constexpr cudaStreamCaptureMode hipStreamCaptureModeThreadLocal = cudaStreamCaptureModeThreadLocal;
+inline hipError_t hipStreamBeginCapture(hipStream_t stream, cudaStreamCaptureMode mode) {
+  return cudaStreamBeginCapture(stream, mode);
+}
+inline hipError_t hipStreamEndCapture(hipStream_t stream, hipGraph_t* to) { return cudaStreamEndCapture(stream, to); }
+inline hipError_t hipGraphInstantiateWithFlags(hipGraphExec_t* to, hipGraph_t graph, unsigned long long flags) {
+  return cudaGraphInstantiateWithFlags(to, graph, flags);
+}
+inline hipError_t hipGraphLaunch(hipGraphExec_t graph, hipStream_t stream) { return cudaGraphLaunch(graph, stream); }
+inline hipError_t hipGraphDestroy(hipGraph_t graph) { return cudaGraphDestroy(graph); }
+inline hipError_t hipGraphExecDestroy(hipGraphExec_t graph) { return cudaGraphExecDestroy(graph); }

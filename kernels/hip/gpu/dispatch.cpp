@@ -56,7 +56,7 @@ void dispatch(Stream& stream, const LaunchShape& shape, const KernelCall& call) 
                                            shape.dynamic_lds_bytes, stream.impl().handle);
   const hipError_t after = hipGetLastError();
   check_launch(error != hipSuccess ? error : after, shape);
-  gpu::note_enqueued(stream, neutral::current_sequence());
+  if (!neutral::recording()) gpu::note_enqueued(stream, neutral::current_sequence());
 }
 
 }  // namespace greta::hip

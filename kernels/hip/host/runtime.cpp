@@ -99,6 +99,13 @@ DeviceInfo query_device() {
 void before_launch(Stream&) { require_ieee_mode(); }
 void synchronize_device() {}
 
+// A launch has run before it returns: there is nothing to keep for later. Graph refuses before it gets here.
+bool graphs_supported() { return false; }
+void begin_capture(Stream&) {}
+void* end_capture(Stream&, bool) { return nullptr; }
+void launch_graph(Stream&, void*) {}
+void free_graph(void*) noexcept {}
+
 }  // namespace platform
 
 void dispatch(Stream&, const LaunchShape& shape, const KernelCall& call) {
