@@ -38,13 +38,14 @@ __device__ __forceinline__ void store_scale(Block* block, const ActivationScale&
 }
 
 /// Distance 4 among lanes whose quads agree already is reached by mirroring eight lanes, which gfx942 does in registers.
-constexpr int exchange_mask(int distance) { return distance == 4 ? 7 : distance; }
+template <int kDistance>
+inline constexpr int kExchangeMask = kDistance == 4 ? 7 : kDistance;
 /// Maximum, or sum, over groups of kLanes neighbouring lanes (a power of two, at most 32); every lane gets it.
 template <int kLanes>
 __device__ __forceinline__ uint32_t lanes_max(uint32_t v) {
   if constexpr (kLanes > 1) {
     v = lanes_max<kLanes / 2>(v);
-    v = larger(v, hip::wave_exchange<exchange_mask(kLanes / 2)>(v));
+    v = larger(v, hip::wave_exchange<kExchangeMask<kLanes / 2>>(v));
   }
   return v;
 }
@@ -52,7 +53,7 @@ template <int kLanes>
 __device__ __forceinline__ int lanes_sum(int v) {
   if constexpr (kLanes > 1) {
     v = lanes_sum<kLanes / 2>(v);
-    v += hip::wave_exchange<exchange_mask(kLanes / 2)>(v);
+    v += hip::wave_exchange<kExchangeMask<kLanes / 2>>(v);
   }
   return v;
 }
