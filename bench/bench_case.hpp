@@ -29,6 +29,8 @@ class Workload {
   virtual int64_t slots() const = 0;
   /// Bytes of all slots together: what rotates through the caches.
   virtual double footprint() const = 0;
+  /// Bytes of one launch, when they are known only now; 0: as the case says.
+  virtual double bytes() const { return 0; }
   /// Enqueues one launch on that slot.
   virtual void launch(hip::Stream& stream, int64_t slot) = 0;
   /// Whether slots hold the right answer after launches[slot] launches each: empty, or what is wrong and where.
@@ -45,6 +47,7 @@ struct BenchCase {
   double bytes = 0;        ///< each operand once
   Compute compute = Compute::kF32;
   bool first_rung = false;  ///< the rung that ratios refer to
+  double tokens = 0;        ///< that a launch gets through, for a column of tokens/s; 0: no such column
   std::function<std::unique_ptr<Workload>(const Options&)> make;
 
   std::string name() const { return op + "/" + rung + "/" + row; }

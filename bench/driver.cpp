@@ -104,10 +104,11 @@ class Run {
     }
     const Summary s = summarise(std::move(samples));
     const bool cold = is_cold(r.workload->footprint());
-    Judgement j = judge(s.median, c.bytes, c.flops, c.compute, cold, ceilings_);
+    const double bytes = r.workload->bytes() > 0 ? r.workload->bytes() : c.bytes;
+    Judgement j = judge(s.median, bytes, c.flops, c.compute, cold, ceilings_);
     for (int again = 0; again < 3 && !j.too_fast.empty(); ++again) {
       ceilings_.measure_again();
-      j = judge(s.median, c.bytes, c.flops, c.compute, cold, ceilings_);
+      j = judge(s.median, bytes, c.flops, c.compute, cold, ceilings_);
     }
     result.calls.push_back(s);
     if (c.first_rung) first_[c.row_key()] = s.median;
@@ -121,6 +122,7 @@ class Run {
     state.counters["TFLOP/s"] = j.tflop_per_s;
     state.counters["%flop"] = j.flop_pct;
     state.counters["x_first"] = ratio;
+    if (c.tokens > 0) state.counters["tokens/s"] = c.tokens / s.median;
     state.SetLabel(c.problem + (cold ? "" : " (warm: smaller than twice the cache)"));
     result.measured = {{"median_us", s.median * 1e6},
                        {"mean_us", s.mean * 1e6},
@@ -130,7 +132,7 @@ class Run {
                        {"spread", s.spread},
                        {"batches", s.samples},
                        {"launches_a_batch", batch},
-                       {"bytes", c.bytes},
+                       {"bytes", bytes},
                        {"flops", c.flops},
                        {"gb_per_s", j.gb_per_s},
                        {"copy_pct", j.copy_pct},
@@ -141,6 +143,7 @@ class Run {
                        {"cold", cold},
                        {"slots", r.workload->slots()},
                        {"footprint_bytes", r.workload->footprint()}};
+    if (c.tokens > 0) result.measured["tokens_per_s"] = c.tokens / s.median;
     result.config = config_of(r);
 
     if (const std::string wrong = r.workload->check(r.stream, r.timer.launches()); !wrong.empty()) {

@@ -30,11 +30,10 @@ const PrefillAttentionRung& default_prefill_rung(const LlamaConfig& c, DType kv)
 
 }  // namespace
 
-Llama::Llama(std::shared_ptr<const Weights> weights, EngineOptions options, hip::Stream* stream)
+Llama::Llama(std::shared_ptr<const Weights> weights, EngineOptions options)
     : weights_(std::move(weights)),
       options_(std::move(options)),
-      own_stream_(stream ? nullptr : std::make_unique<hip::Stream>("model")),
-      stream_(stream ? stream : own_stream_.get()),
+      own_stream_("model"),
       scratch_(std::make_unique<Scratch>()) {
   const LlamaConfig& c = weights_->config;
   if (options_.context == 0) options_.context = c.context_length;
@@ -65,6 +64,12 @@ Llama::Llama(std::shared_ptr<const Weights> weights, EngineOptions options, hip:
 }
 
 Llama::~Llama() = default;
+
+void Llama::use_stream(hip::Stream* stream) {
+  if (stream == stream_) return;
+  stream_->synchronize();
+  stream_ = stream ? stream : &own_stream_;
+}
 
 void Llama::prepare(int64_t rows) {
   Scratch& s = *scratch_;

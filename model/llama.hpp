@@ -48,14 +48,18 @@ using StageSink =
 class Llama {
  public:
   /// Throws kInvalidArgument for options the kernels do not accept, with the kernel's reason.
-  /// `stream`: where all work goes; null: a stream of its own.
-  Llama(std::shared_ptr<const Weights> weights, EngineOptions options, hip::Stream* stream = nullptr);
+  Llama(std::shared_ptr<const Weights> weights, EngineOptions options);
   ~Llama();
 
   const LlamaConfig& config() const { return weights_->config; }
   const EngineOptions& options() const { return options_; }
   KvCache& cache() { return *cache_; }
   hip::Stream& stream() { return *stream_; }
+  /// Work from now on goes to that stream (null: the engine's own again), which must live until it is replaced. Waits
+  /// for what was given to the stream before.
+  void use_stream(hip::Stream* stream);
+  /// Whether decode steps are recorded and replayed from now on (options().graphs).
+  void record_steps(bool on) { options_.graphs = on; }
 
   /// Feeds ids to the slot, after what it holds already. Returns logits [n - logits_from, vocab] of the rows from
   /// logits_from on; logits_from = n makes none.
@@ -110,8 +114,8 @@ class Llama {
 
   std::shared_ptr<const Weights> weights_;
   EngineOptions options_;
-  std::unique_ptr<hip::Stream> own_stream_;
-  hip::Stream* stream_;
+  hip::Stream own_stream_;
+  hip::Stream* stream_ = &own_stream_;
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<Scratch> scratch_;
   const PrefillAttentionRung* prefill_rung_;

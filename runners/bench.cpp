@@ -4,6 +4,8 @@
 #include <CLI/CLI.hpp>
 
 #include "results/store.hpp"
+#include "runners/model_bench.hpp"
+#include "runners/model_input.hpp"
 #include "runners/verbs.hpp"
 
 namespace greta::runners {
@@ -17,7 +19,32 @@ std::string repeat_words(const CommonFlags& flags) {
   return words;
 }
 
-int run_bench(const CommonFlags& flags, const std::string& filter, const std::vector<std::string>& extras) {
+struct BenchFlags {
+  std::string filter, model, shape;
+  std::vector<int64_t> prompts, cached;
+  EngineFlags engine;
+};
+
+/// On host the committed sample, which a CPU gets through; elsewhere the shape of Llama-3-8B.
+ModelBench model_bench(const CommonFlags& flags, const BenchFlags& f) {
+  const bool host = hip::platform_name() == "host";
+  ModelBench bench;
+  bench.model = f.model, bench.shape = f.shape;
+  if (f.model.empty() && f.shape.empty()) {
+    if (host)
+      bench.model = std::string(GRETA_SOURCE_DIR) + "/model/samples/sample-llama-a.q4_k_m.gguf";
+    else
+      bench.shape = "llama3-8b";
+  }
+  bench.engine = f.engine.options(flags);
+  bench.prompts =
+      f.prompts.empty() ? (host ? std::vector<int64_t>{64} : std::vector<int64_t>{512, 4096, 8192, 16384}) : f.prompts;
+  bench.cached =
+      f.cached.empty() ? (host ? std::vector<int64_t>{0, 64} : std::vector<int64_t>{0, 8192, 32768}) : f.cached;
+  return bench;
+}
+
+int run_bench(const CommonFlags& flags, const BenchFlags& f, const std::vector<std::string>& extras) {
   for (const std::string& extra : extras)
     if (!extra.starts_with("--benchmark_"))
       throw_invalid("unknown argument '" + extra +
@@ -30,10 +57,11 @@ int run_bench(const CommonFlags& flags, const std::string& filter, const std::ve
   bench::RunOptions options;
   options.inputs.seed = flags.seed;
   options.inputs.exp = flags.exp.value_or(hip::platform_name() == "host" ? ExpMode::kPortable : ExpMode::kHardware);
-  options.filter = filter;
+  options.filter = f.filter;
   options.flags = extras;
   options.repeat_words = repeat_words(flags);
   options.cases = bench::all_cases();
+  add_model_cases(options.cases, model_bench(flags, f));
   results::Store store(flags.json, environment_here(), flags.invocation);
   return bench::run(options, store);
 }
@@ -42,8 +70,23 @@ int run_bench(const CommonFlags& flags, const std::string& filter, const std::ve
 
 void register_bench(CLI::App& app, CommonFlags& flags) {
   CLI::App* verb = app.add_subcommand("bench", "time kernels: GB/s, TFLOP/s, % of ceilings measured in the same run");
-  auto filter = std::make_shared<std::string>();
-  verb->add_option("--filter", *filter, "regular expression searched in operator/rung/row")->type_name("RE");
+  auto f = std::make_shared<BenchFlags>();
+  verb->add_option("--filter", f->filter, "regular expression searched in operator/rung/row")->type_name("RE");
+  verb->add_option("--model", f->model, "GGUF file of the model_* rows (host: the sample; else a made Llama-3-8B)")
+      ->type_name("FILE");
+  verb->add_option("--shape", f->shape,
+                   "make a Q4_K_M model of that shape in the temporary folder for the model_* rows")
+      ->excludes("--model")
+      ->type_name("NAME");
+  verb->add_option("--prompts", f->prompts, "tokens of model_prefill, e.g. 512,4096")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber)
+      ->type_name("N,..");
+  verb->add_option("--cached", f->cached, "cached positions of model_decode, e.g. 0,8192")
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N,..");
+  f->engine.add(*verb);
   // Google Benchmark's flags are unknown to CLI11. Unknown flags stay with the verb only when nothing falls through to
   // the program, so the verb has the common flags itself.
   verb->fallthrough(false);
@@ -53,7 +96,7 @@ void register_bench(CLI::App& app, CommonFlags& flags) {
       "All flags of Google Benchmark work: --benchmark_list_tests, --benchmark_filter=RE, --benchmark_min_time=S,\n"
       "--benchmark_repetitions=N, --benchmark_format=console|json|csv, --benchmark_out=FILE and the others.\n"
       "Exit 1 when a timed launch gave a wrong answer or a row is faster than the measured ceilings allow.");
-  verb->callback([&flags, verb, filter] { flags.exit_code = run_bench(flags, *filter, verb->remaining()); });
+  verb->callback([&flags, verb, f] { flags.exit_code = run_bench(flags, *f, verb->remaining()); });
 }
 
 }  // namespace greta::runners

@@ -5,7 +5,7 @@
 // Needs     half a head a multiple of 16 bytes, at most 256 pieces of 16 bytes a head; x and table on 16 bytes (v1: any)
 // Numerics  arithmetic "rope_f32", as v1
 // Placement workgroup = one token (32 heads of 128: 128 threads), or several tokens of few heads (kernels/tile/
-//           rotation.hpp); no LDS. A thread has four heads' 16 bytes in flight.
+//           rotation.hpp); no LDS. A thread has four times 16 bytes in flight.
 // From v1   The table: v1 loaded 32 bytes of angles for every 16 bytes of x; here once for four heads. v1 had one load of
 //           x in flight a thread.
 // Faults    a position outside the table reads nothing and makes the token NaN
@@ -33,15 +33,15 @@ __global__ GRETA_LAUNCH_BOUNDS(kRotationThreads, 8) void rope_heads_kernel(T* x,
     PieceAngles<T, kHalf> angles;
     angles.load(table + static_cast<int64_t>(inside ? position : 0) * head_dim, pair, inside);
     x += token * n_heads * head_dim;
-    for (int first = of_token / pieces; first < n_heads; first += heads_at_once * kHeadsInFlight) {
-      Piece piece[kHeadsInFlight];
+    for (int first = of_token / pieces; first < n_heads; first += heads_at_once * Piece::kInFlight) {
+      Piece piece[Piece::kInFlight];
       GRETA_UNROLL
-      for (int i = 0; i < kHeadsInFlight; ++i) {  // past the last head the first again: no branch between the loads
+      for (int i = 0; i < Piece::kInFlight; ++i) {  // past the last head the first again: no branch between the loads
         const int head = first + i * heads_at_once;
         piece[i].load(x + static_cast<int64_t>(head < n_heads ? head : first) * head_dim, pair, head_dim);
       }
       GRETA_UNROLL
-      for (int i = 0; i < kHeadsInFlight; ++i)
+      for (int i = 0; i < Piece::kInFlight; ++i)
         if (const int head = first + i * heads_at_once; head < n_heads)
           rotated(piece[i], angles).store(x + static_cast<int64_t>(head) * head_dim, pair, head_dim);
     }
@@ -55,7 +55,7 @@ void launch_rope(hip::Stream& stream, const RopeProblem& p, const RopeArgs& args
   require_aligned("rope v2: table", args.table.data(), 16);
   int_extent("rope: n_heads * head_dim", p.n_heads * p.head_dim);
   const int n_heads = int_extent("rope: n_heads", p.n_heads), head_dim = int_extent("rope: head_dim", p.head_dim);
-  const HeadLayout layout(n_heads, HeadPiece<T, kHalf>::per_head(head_dim));
+  const HeadLayout layout(n_heads, HeadPiece<T, kHalf>::per_head(head_dim), HeadPiece<T, kHalf>::kInFlight);
   hip::launch(
       stream,
       {concat("rope_v2<", dtype_name(p.dtype), kHalf ? ",half>" : ",interleaved>"),

@@ -4,7 +4,7 @@
 //           n_kv_heads, head_dim] f16 or bf16; slots, positions [n_tokens] int32; table [n_positions, head_dim/2, 2] f32
 // Needs     half a head a multiple of 16 bytes; every buffer on 16 bytes
 // Numerics  arithmetic "rope_kv_store_f32": the bits of rope on q and on k and of kv_store; v is copied bit by bit
-// Placement as rope v2: workgroup = one token or several, four heads a thread in flight; no LDS. Where a head comes from
+// Placement as rope v2: workgroup = one token or several, four packs of 16 bytes a thread in flight; no LDS. Where a head comes from
 //           and goes to is chosen by select, so that the waves that hold q, k and v heads do not diverge.
 // Replaces  three launches, which read and write k once more
 // Faults    a position outside the table makes q and k NaN; a slot or position outside the cache stores nothing
@@ -23,9 +23,10 @@ struct Places {
 
 template <class T, bool kHalf>
 __global__ GRETA_LAUNCH_BOUNDS(kRotationThreads,
-                               8) void rope_kv_store_kernel(T* q, const T* k, const T* v, T* k_cache, T* v_cache,
-                                                            const int32_t* slots, const int32_t* positions,
-                                                            const float* table, int64_t n_tokens, Places at) {
+                               kHalf ? 6 : 8) void rope_kv_store_kernel(T* q, const T* k, const T* v, T* k_cache,
+                                                                        T* v_cache, const int32_t* slots,
+                                                                        const int32_t* positions, const float* table,
+                                                                        int64_t n_tokens, Places at) {
   using Piece = HeadPiece<T, kHalf>;
   const int pieces = Piece::per_head(at.head_dim), threads = pieces * at.heads_at_once;
   const int t = static_cast<int>(threadIdx.x), of_token = t % threads;
@@ -41,10 +42,10 @@ __global__ GRETA_LAUNCH_BOUNDS(kRotationThreads,
     const int64_t kv_row = token * at.n_kv_heads * at.head_dim;
     const int64_t place =
         stored ? (static_cast<int64_t>(slot) * at.kv_capacity + position) * at.n_kv_heads * at.head_dim : 0;
-    for (int first = of_token / pieces; first < heads; first += at.heads_at_once * kHeadsInFlight) {
-      Piece piece[kHeadsInFlight];
+    for (int first = of_token / pieces; first < heads; first += at.heads_at_once * Piece::kInFlight) {
+      Piece piece[Piece::kInFlight];
       GRETA_UNROLL
-      for (int i = 0; i < kHeadsInFlight; ++i) {
+      for (int i = 0; i < Piece::kInFlight; ++i) {
         const int wanted = first + i * at.heads_at_once;
         const int head = wanted < heads ? wanted : first;  // past the last head the first again: no branch
         const T* const from = head < at.n_heads ? q_row + head * at.head_dim
@@ -53,7 +54,7 @@ __global__ GRETA_LAUNCH_BOUNDS(kRotationThreads,
         piece[i].load(from, pair, at.head_dim);
       }
       GRETA_UNROLL
-      for (int i = 0; i < kHeadsInFlight; ++i) {
+      for (int i = 0; i < Piece::kInFlight; ++i) {
         const int head = first + i * at.heads_at_once;
         T* const to = head < at.n_heads ? q_row + head * at.head_dim
                       : head < first_v  ? k_cache + place + (head - at.n_heads) * at.head_dim
@@ -77,7 +78,7 @@ void launch_as(hip::Stream& stream, const RopeKvStoreProblem& p, const RopeKvSto
   int_extent("rope_kv_store: n_heads * head_dim", (p.n_heads + 2 * p.n_kv_heads) * p.head_dim);
   const int head_dim = int_extent("rope_kv_store: head_dim", p.head_dim);
   const HeadLayout layout(int_extent("rope_kv_store: heads", p.n_heads + 2 * p.n_kv_heads),
-                          HeadPiece<T, kHalf>::per_head(head_dim));
+                          HeadPiece<T, kHalf>::per_head(head_dim), HeadPiece<T, kHalf>::kInFlight);
   const auto n_kv = static_cast<size_t>(p.kv_elements()), n_cache = static_cast<size_t>(p.store().cache_elements());
   const auto n_tokens = static_cast<size_t>(p.n_tokens);
   hip::launch(

@@ -21,6 +21,8 @@ struct HeadPiece {
   static constexpr int kElements = 16 / sizeof(T);  ///< of a pack
   static constexpr int kPairs = kHalf ? kElements : kElements / 2;
   static constexpr int kPacks = kHalf ? 2 : 1;
+  /// Heads that a thread loads before it stores the first: four packs, which fit 64 registers beside the angles.
+  static constexpr int kInFlight = 4 / kPacks;
   Pack<T, kElements> pack[kPacks];
 
   /// Pieces of a head; half a head must be whole packs, so that table rows start on 16 bytes too.
@@ -69,16 +71,15 @@ __device__ __forceinline__ HeadPiece<T, kHalf> rotated(const HeadPiece<T, kHalf>
 }
 
 /// How the heads of a token are laid over threads: `pieces` threads a head, `heads_at_once` heads side by side, each
-/// thread with the same piece of kHeadsInFlight heads or more; several tokens a workgroup when a token has few heads.
-inline constexpr int kHeadsInFlight = 4;
+/// thread with the same piece of `in_flight` heads or more; several tokens a workgroup when a token has few heads.
 inline constexpr int kRotationThreads = 256;
 struct HeadLayout {
   int pieces = 1;
   int heads_at_once = 1;
   int tokens = 1;  ///< of a workgroup
 
-  HeadLayout(int n_heads, int pieces_per_head) : pieces(pieces_per_head) {
-    const int wanted = (n_heads + kHeadsInFlight - 1) / kHeadsInFlight, room = kRotationThreads / pieces;
+  HeadLayout(int n_heads, int pieces_per_head, int in_flight) : pieces(pieces_per_head) {
+    const int wanted = (n_heads + in_flight - 1) / in_flight, room = kRotationThreads / pieces;
     heads_at_once = wanted < room ? wanted : room;
     if (heads_at_once < 1) heads_at_once = 1;
     tokens = kRotationThreads / (pieces * heads_at_once);
