@@ -6,6 +6,7 @@
 
 #include "kernels/hip/error.hpp"
 #include "runners/verbs.hpp"
+#include "verify/matrix_calibration.hpp"
 
 namespace greta::runners {
 namespace {
@@ -75,8 +76,10 @@ void apply(const CommonFlags& flags) {
 
 results::Environment environment_here() {
   const hip::DeviceInfo& device = hip::device_info();
-  return results::build_environment(
+  results::Environment environment = results::build_environment(
       device.architecture.empty() ? device.name : fmt::format("{} ({})", device.name, device.architecture));
+  environment.matrix_model = verify::calibration_state_name(verify::matrix_calibration_here().state);
+  return environment;
 }
 
 void add_common_flags(CLI::App& app, CommonFlags& flags) {

@@ -20,6 +20,7 @@
 #include "kernels/swiglu/swiglu.hpp"
 #include "results/build_info.hpp"
 #include "runners/verbs.hpp"
+#include "verify/matrix_calibration.hpp"
 #include "verify/operator.hpp"
 
 namespace greta::runners {
@@ -67,6 +68,8 @@ results::Json as_json() {
                          {"memory_bytes", d.memory_bytes},
                          {"last_level_cache_bytes", d.last_level_cache_bytes},
                          {"driver", d.driver}}},
+                       {"matrix_model", verify::calibration_state_name(verify::matrix_calibration_here().state)},
+                       {"matrix_model_detail", verify::matrix_calibration_here().text},
                        {"commit", b.commit},
                        {"preset", b.preset},
                        {"toolchain", results::toolchain()}};
@@ -97,6 +100,8 @@ int run_list(const CommonFlags& flags) {
       d.name, d.architecture, d.compute_units, d.wave_size, d.lds_bytes_per_block / 1024,
       static_cast<double>(d.memory_bytes) / (1 << 30), static_cast<double>(d.last_level_cache_bytes) / (1 << 20));
   if (!d.driver.empty()) fmt::print("driver     {}\n", d.driver);
+  const verify::Calibration& matrix = verify::matrix_calibration_here();
+  fmt::print("matrix     {}: {}\n", verify::calibration_state_name(matrix.state), matrix.text);
   fmt::print("program    {}\n", results::build_line());
   fmt::print("toolchain  {}\n", results::toolchain());
   fmt::print("\n  {:<18} {:<14} {:<22} {}\n", "operator", "rung", "arithmetic id", "the one change");

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <regex>
 
@@ -25,6 +26,9 @@ struct Options {
 /// What a run does, in order.
 struct Checks {
   std::vector<PlannedCase> cases;
+  std::vector<DType> matrix_tiles;
+  std::vector<std::string> new_process;  ///< suites of which a new process repeats the launches
+  std::string filter;
   std::vector<const hip::PlantedFault*> faults;
   std::unique_ptr<verify::Defective> defective;  ///< the operator of the only case, wrong on purpose
 };
@@ -86,6 +90,16 @@ int run_checks(const Checks& checks, const std::string& defect, const CommonFlag
       register_check(fmt::format("{}/{}", p.op->name(), p.rung.name), verify::title(p, tier),
                      [&session, &p, tier] { return session.check(p, tier); });
     }
+  for (const std::string& suite : checks.new_process) {
+    ++count;
+    register_check(kNewProcess, suite,
+                   [&session, &checks, suite] { return session.check_new_process(suite, checks.filter); });
+  }
+  for (const DType dtype : checks.matrix_tiles) {
+    ++count;
+    register_check(kMatrixTiles, std::string(dtype_name(dtype)),
+                   [&session, dtype] { return session.check_matrix_tiles(dtype); });
+  }
   for (const hip::PlantedFault* fault : checks.faults) {
     ++count;
     register_check(kPlantedFaults, fault->name, [&session, fault] { return session.check(*fault); });
@@ -96,7 +110,8 @@ int run_checks(const Checks& checks, const std::string& defect, const CommonFlag
   const results::Environment& where = store.environment();
   fmt::print("greta verify: {} checks on {}, {}\n", count, where.platform, where.device);
   fmt::print(
-      "columns: checks run (+ skipped) by tier: E0 whole numbers, E1 bits of the twin, N reach of NaN, B bound (worst "
+      "columns: checks run (+ skipped) by tier: C matrix instructions, E0 whole numbers, E1 bits of the twin, N reach "
+      "of NaN, B bound (worst "
       "error / "
       "bound), S statistics, I invariance, X faults found\n");
   const bool google_red = RUN_ALL_TESTS() != 0;
@@ -117,6 +132,10 @@ void list(const Checks& checks) {
     fmt::print("  {:<22} {:<18} {:<60} {}\n{:>4}tiers {}\n", p.row.name, p.row.variant, p.row.problem, p.row.why, "",
                fmt::join(p.tiers, " "));
   }
+  for (const std::string& suite : checks.new_process) fmt::print("{} {}\n", kNewProcess, suite);
+  for (const DType dtype : checks.matrix_tiles)
+    fmt::print("{} {}: one instruction a tile against the model {}, {} outputs a distribution\n", kMatrixTiles,
+               dtype_name(dtype), matrix_model_name(verify::matrix_model_in_use()), verify::kCalibrationFull);
   for (const hip::PlantedFault* fault : checks.faults)
     fmt::print("{} {}: {}\n", kPlantedFaults, fault->name, fault->plant);
 }
@@ -130,6 +149,20 @@ const hip::PlantedFault& fault_named(const std::string& name) {
   throw_invalid(fmt::format("no planted fault '{}'; there are: {}", name, known));
 }
 
+std::regex filter_from(const std::string& text) {
+  try {
+    return std::regex(text);
+  } catch (const std::regex_error& error) {
+    throw_invalid(fmt::format("--filter '{}': {}", text, error.what()));
+  }
+}
+
+DType tile_type_named(const std::string& name) {
+  for (const DType dtype : kMatrixTileTypes)
+    if (dtype_name(dtype) == name) return dtype;
+  throw_invalid(fmt::format("{} '{}': there are f16, bf16 and i8", kMatrixTiles, name));
+}
+
 const verify::Defect& defect_named(const std::string& name) {
   std::string known;
   for (const verify::Defect& defect : verify::defects()) {
@@ -141,9 +174,11 @@ const verify::Defect& defect_named(const std::string& name) {
 
 Checks repeated(const std::string& words, uint64_t seed) {
   Checks checks;
-  const std::string prefix = std::string(kPlantedFaults) + " ";
+  const std::string prefix = std::string(kPlantedFaults) + " ", tiles = std::string(kMatrixTiles) + " ";
   if (words.rfind(prefix, 0) == 0)
     checks.faults.push_back(&fault_named(words.substr(prefix.size())));
+  else if (words.rfind(tiles, 0) == 0)
+    checks.matrix_tiles.push_back(tile_type_named(words.substr(tiles.size())));
   else
     checks.cases.push_back(verify::parse_repeat(verify::operators(), words, seed));
   return checks;
@@ -152,17 +187,29 @@ Checks repeated(const std::string& words, uint64_t seed) {
 Checks planned(const Options& options, const CommonFlags& flags) {
   Checks checks;
   const bool all = options.tier == "quick" || options.tier == "full";
-  if (options.tier != "X")
+  const std::regex filter = filter_from(options.filter);
+  if (options.tier != "X" && options.tier != "C")
     checks.cases = verify::plan(verify::operators(), {.filter = options.filter,
                                                       .tier = options.tier,
                                                       .seed = flags.seed,
                                                       .rungs = {flags.rungs.begin(), flags.rungs.end()}});
+  checks.filter = options.filter;
+  if (all || verify::tier_wanted(options.tier, "I:process"))
+    for (const PlannedCase& p : checks.cases) {
+      if (p.row.full || std::find(p.tiers.begin(), p.tiers.end(), "I:repeat") == p.tiers.end()) continue;
+      const std::string suite = fmt::format("{}/{}", p.op->name(), p.rung.name);
+      if (checks.new_process.empty() || checks.new_process.back() != suite) checks.new_process.push_back(suite);
+    }
   if ((all && flags.rungs.empty()) || verify::tier_wanted(options.tier, "X")) {
-    const std::regex filter(options.filter);
     for (const hip::PlantedFault& fault : hip::planted_faults())
       if (std::regex_search(fmt::format("{} {}", kPlantedFaults, fault.name), filter)) checks.faults.push_back(&fault);
   }
-  if (checks.cases.empty() && checks.faults.empty())
+  if ((all && flags.rungs.empty()) || verify::tier_wanted(options.tier, "C")) {
+    for (const DType dtype : kMatrixTileTypes)
+      if (std::regex_search(fmt::format("{} {}", kMatrixTiles, dtype_name(dtype)), filter))
+        checks.matrix_tiles.push_back(dtype);
+  }
+  if (checks.cases.empty() && checks.faults.empty() && checks.matrix_tiles.empty())
     throw_invalid(fmt::format("verify: nothing is called '{}' in tier {}; greta verify --list shows what there is",
                               options.filter, options.tier));
   return checks;
@@ -200,7 +247,7 @@ void register_verify(CLI::App& app, CommonFlags& flags) {
   auto options = std::make_shared<Options>();
   verb->add_option("--filter", options->filter, "only checks whose title matches the regular expression (see --list)")
       ->type_name("RE");
-  verb->add_option("--tier", options->tier, "quick, full, or tiers: E0,E1,N,B,S,I,I:NAME,X")->type_name("T");
+  verb->add_option("--tier", options->tier, "quick, full, or tiers: C,E0,E1,N,B,S,I,I:NAME,X")->type_name("T");
   verb->add_option("--repeat", options->repeat, "run exactly this check, as a failure printed it, or a problem line")
       ->type_name("LINE");
   verb->add_flag("--list", options->list, "print what would run, and why each case exists");

@@ -1,6 +1,16 @@
 #include "runners/verify_session.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "runners/child_process.hpp"
+
+#include "verify/exec_knobs.hpp"
 
 namespace greta::runners {
 namespace {
@@ -20,6 +30,30 @@ std::string flag_words(const CommonFlags& flags) {
                                              : *flags.matrix_model == Model::kHopper ? "hopper"
                                                                                      : "fmaf");
   return out;
+}
+
+/// A file for a child's records, gone with this.
+class ScratchFile {
+ public:
+  ScratchFile() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "greta_process_XXXXXX").string();
+    const int file = ::mkstemp(pattern.data());
+    if (file < 0) throw Error(ErrorKind::kIo, fmt::format("no file like {}: {}", pattern, std::strerror(errno)));
+    ::close(file);
+    path_ = pattern;
+  }
+  ~ScratchFile() { ::unlink(path_.c_str()); }
+  ScratchFile(const ScratchFile&) = delete;
+  ScratchFile& operator=(const ScratchFile&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+/// What tells a case apart in any process.
+std::string words_of(const results::Record& r) {
+  return fmt::format("{}/{} {} seed={}", r.kernel, r.rung, r.problem, r.seed);
 }
 
 std::string json_kernels(const results::Json& config) {
@@ -94,6 +128,99 @@ Outcome VerifySession::check(const hip::PlantedFault& fault) {
   });
 }
 
+Outcome VerifySession::check_matrix_tiles(DType dtype) {
+  const std::string title = fmt::format("{} {}", kMatrixTiles, dtype_name(dtype));
+  results::Record record;
+  record.kind = "verify";
+  record.kernel = kMatrixTiles;
+  record.case_name = dtype_name(dtype);
+  record.arithmetic = matrix_model_name(verify::matrix_model_in_use());
+  record.seed = flags_.seed;
+  record.tier = "C";
+  record.repeat = command(title);
+  return execute(std::move(record), title, [&] {
+    if (!calibration_)
+      calibration_ =
+          verify::calibrate_matrix_model(verify::matrix_model_in_use(), verify::kCalibrationFull, flags_.seed);
+    verify::CheckResult result;
+    result.outcome = verify::judge_calibration(*calibration_, dtype);
+    results::Json rows = results::Json::array();
+    int64_t compared = 0, different = 0;
+    for (const verify::CalibrationRow& row : calibration_->rows) {
+      if (row.dtype != dtype) continue;
+      compared += row.compared, different += row.different;
+      rows.push_back({{"distribution", row.distribution},
+                      {"compared", row.compared},
+                      {"not_finite", row.not_finite},
+                      {"different", row.different},
+                      {"different_from_one_bit_less", row.different_short}});
+      if (!row.not_judged.empty()) rows.back()["not_judged"] = row.not_judged;
+    }
+    result.measured = {{"elements", compared}, {"outside", different}, {"distributions", rows}};
+    result.config = {{"model", matrix_model_name(calibration_->model)}, {"exec", verify::exec_as_json()}};
+    return result;
+  });
+}
+
+Outcome VerifySession::check_new_process(const std::string& suite, const std::string& filter) {
+  const std::string title = fmt::format("{} {}", kNewProcess, suite);
+  results::Record record;
+  record.kind = "verify";
+  record.kernel = kNewProcess;
+  record.case_name = suite;
+  record.seed = flags_.seed;
+  record.tier = "I:process";
+  record.repeat = fmt::format("./greta verify{} --seed {} --tier I:repeat,I:process --filter '^{} '",
+                              flag_words(flags_), flags_.seed, suite);
+  return execute(std::move(record), title, [&] {
+    if (!elsewhere_) elsewhere_ = run_new_process(filter);
+    verify::CheckResult result;
+    result.outcome = {Verdict::kPass, {}};
+    int64_t compared = 0, different = 0, told_apart = 0;
+    for (const auto& [words, here] : digests_[suite]) {
+      const auto there = elsewhere_->find(words);
+      if (there == elsewhere_->end()) continue;
+      ++compared;
+      told_apart += here.first != here.second;
+      if (there->second.first == here.first) continue;
+      if (different++ == 0)
+        result.outcome = {Verdict::kFail, fmt::format("a new process computes other bits: {}", words)};
+      result.detail += fmt::format("  {}: digest {} here, {} there\n", words, here.first, there->second.first);
+    }
+    result.measured = {{"cases_compared", compared}, {"outside", different}, {"control_outside", told_apart}};
+    if (compared == 0)
+      result.outcome = {Verdict::kVacuous, "no case was run in both processes"};
+    else if (told_apart == 0)
+      result.outcome = {Verdict::kVacuous, "digests of other inputs are the same"};
+    return result;
+  });
+}
+
+VerifySession::Digests VerifySession::run_new_process(const std::string& filter) const {
+  // The same checks as here, in the quick selection; the child plans no new process of its own.
+  std::vector<std::string> argv = {program_path(), "verify", "--tier", "I:repeat",
+                                   "--filter",     filter,   "--seed", std::to_string(flags_.seed)};
+  for (const auto& [op, rung] : flags_.rungs) argv.insert(argv.end(), {"--rung", op + "=" + rung});
+  if (flags_.wave) argv.insert(argv.end(), {"--wave", std::to_string(*flags_.wave)});
+  if (flags_.workers) argv.insert(argv.end(), {"--workers", std::to_string(flags_.workers)});
+  if (flags_.matrix_model)
+    argv.insert(argv.end(), {"--matrix-model", std::string(matrix_model_name(*flags_.matrix_model))});
+  argv.insert(argv.end(), {"--exp", exp_ == ExpMode::kHardware ? "hw" : "portable"});
+  const ScratchFile records;
+  argv.insert(argv.end(), {"--json", records.path()});
+  ChildCommand command;
+  command.argv = argv, command.limit_s = 1800;
+  const ChildResult child = run_child(command);
+  if (!child.exited_with(kGreen) && !child.exited_with(kRed))
+    throw Error(ErrorKind::kIo, fmt::format("the new process ended with {}: {}", child.how_it_ended(), child.err));
+  Digests out;
+  for (const results::StoredRun& run : results::read_records(records.path()).runs)
+    for (const results::StoredCase& c : run.cases)
+      if (c.record.measured.contains("digest"))
+        out[words_of(c.record)] = {c.record.measured["digest"], c.record.measured["digest_of_other_inputs"]};
+  return out;
+}
+
 Outcome VerifySession::execute(results::Record record, const std::string& title,
                                const std::function<verify::CheckResult()>& body) {
   if (stopped_) return {Verdict::kIncomplete, "not run"};
@@ -111,6 +238,9 @@ Outcome VerifySession::execute(results::Record record, const std::string& title,
   if (!result.measured.is_null()) record.measured = result.measured;
   if (!result.config.is_null()) record.config = result.config;
   store_.end(id, record);
+  if (record.measured.contains("digest"))
+    digests_[suite_of(record)][words_of(record)] = {record.measured["digest"],
+                                                    record.measured["digest_of_other_inputs"]};
 
   Suite& suite = suites_[suite_of(record)];
   suite.arithmetic = record.arithmetic;
@@ -140,7 +270,7 @@ Outcome VerifySession::execute(results::Record record, const std::string& title,
 void VerifySession::print_suite(const std::string& name) {
   const Suite& suite = suites_[name];
   std::string columns;
-  for (const char* tier : {"E0", "E1", "N", "B", "S", "I", "X"}) {
+  for (const char* tier : {"C", "E0", "E1", "N", "B", "S", "I", "X"}) {
     const auto at = suite.tiers.find(tier);
     if (at == suite.tiers.end()) continue;
     columns += fmt::format("  {} {}", tier, at->second.run);

@@ -10,6 +10,7 @@
 #include "kernels/hip/planted_faults.hpp"
 #include "results/store.hpp"
 #include "runners/verbs.hpp"
+#include "verify/matrix_calibration.hpp"
 #include "verify/plan.hpp"
 #include "verify/tiers.hpp"
 
@@ -17,6 +18,10 @@ namespace greta::runners {
 
 /// Tier X: the fault finders find what was planted for them.
 inline constexpr const char* kPlantedFaults = "planted_faults";
+/// Tier C: the matrix instructions of this device are what the model says.
+inline constexpr const char* kMatrixTiles = "matrix_tiles";
+inline constexpr const char* kNewProcess = "new_process";
+inline constexpr DType kMatrixTileTypes[] = {DType::kF16, DType::kBF16, DType::kI8};
 
 class VerifySession {
  public:
@@ -26,6 +31,11 @@ class VerifySession {
   /// did not run is INCOMPLETE.
   results::Outcome check(const verify::PlannedCase& planned, const std::string& tier);
   results::Outcome check(const hip::PlantedFault& fault);
+  /// Tier C: tiles of the type against the matrix model in use.
+  results::Outcome check_matrix_tiles(DType dtype);
+  /// I:process: a new process, started for the first of these checks with `filter`, found the same bits for every case
+  /// of the suite whose launch this process repeated (I:repeat).
+  results::Outcome check_new_process(const std::string& suite, const std::string& filter);
 
   /// One line: counts by tier, worst ratio, time.
   void print_suite(const std::string& suite);
@@ -57,6 +67,13 @@ class VerifySession {
   std::map<std::string, Suite> suites_;
   std::map<std::string, int64_t> skips_;
   std::optional<Error> stopped_;
+  /// By repeat words: digest of the outputs, and of those of other inputs.
+  using Digests = std::map<std::string, std::pair<std::string, std::string>>;
+  Digests run_new_process(const std::string& filter) const;
+
+  std::optional<verify::Calibration> calibration_;
+  std::map<std::string, Digests> digests_;  ///< of this process, by suite
+  std::optional<Digests> elsewhere_;        ///< of the new process
 };
 
 /// "rms_norm/v1", or kPlantedFaults.

@@ -9,6 +9,8 @@
 #include "results/store.hpp"
 #include "runners/child_process.hpp"
 #include "runners/verbs.hpp"
+#include "runners/verify_session.hpp"
+#include "verify/defects/defects.hpp"
 
 namespace greta::runners {
 namespace {
@@ -39,11 +41,12 @@ TEST(Verify, AGreenRunExits0AndRecordsEveryCheck) {
   const results::StoredFile stored = results::read_records(file);
   ASSERT_EQ(stored.runs.size(), 1u);
   EXPECT_TRUE(stored.bad_lines.empty());
-  EXPECT_EQ(stored.runs[0].planned, 36);
-  ASSERT_EQ(stored.runs[0].cases.size(), 36u);
+  EXPECT_EQ(stored.runs[0].planned, 40);
+  ASSERT_EQ(stored.runs[0].cases.size(), 40u);
   for (const results::StoredCase& c : stored.runs[0].cases) {
     EXPECT_EQ(c.record.outcome.verdict, results::Verdict::kPass);
     EXPECT_EQ(c.record.kind, "verify");
+    if (c.record.kernel == kNewProcess) continue;  // launches nothing here
     EXPECT_EQ(c.record.kernel, "rms_norm");
     EXPECT_FALSE(c.record.arithmetic.empty());
     EXPECT_FALSE(c.record.repeat.empty());
@@ -112,6 +115,43 @@ TEST(Verify, ListExplainsEveryRow) {
   EXPECT_TRUE(r.exited_with(0));
   EXPECT_NE(r.out.find("second split holds one key"), std::string::npos) << r.out;
   EXPECT_NE(r.out.find("I:prefill"), std::string::npos) << r.out;
+}
+
+TEST(Verify, ANewProcessThatComputesOtherBitsIsRed) {
+  CommonFlags flags;
+  results::Store store("", environment_here());
+  VerifySession session(flags, store, "");
+  const verify::PlannedCase planned = verify::parse_repeat(verify::operators(), "rms_norm/v1 odd_width y=f16", 1);
+  const std::string suite = "rms_norm/v1", filter = "^rms_norm/v1 odd_width";
+  EXPECT_EQ(session.check_new_process(suite, filter).verdict, results::Verdict::kVacuous) << "nothing was run here yet";
+  EXPECT_EQ(session.check(planned, "I:repeat").verdict, results::Verdict::kPass);
+  EXPECT_EQ(session.check_new_process(suite, filter).verdict, results::Verdict::kPass);
+
+  const verify::Defect defect{"nudged", "", "another bit in this process", {}, [](const verify::Call& call) {
+                                auto out = call.launch();
+                                verify::nudge(out[0].got, 3, 1);
+                                return out;
+                              }};
+  const verify::Defective other(*planned.op, defect);
+  verify::PlannedCase wrong = planned;
+  wrong.op = &other;
+  EXPECT_EQ(session.check(wrong, "I:repeat").verdict, results::Verdict::kPass) << "equal to itself";
+  EXPECT_EQ(session.check_new_process(suite, filter).verdict, results::Verdict::kFail);
+}
+
+TEST(Verify, MatrixTilesAreChecked) {
+  const std::string file = temporary("verify_tiles.jsonl");
+  const ChildResult r = verify({"--tier", "C", "--json", file});
+  EXPECT_TRUE(r.exited_with(0)) << r.how_it_ended() << r.out << r.err;
+  const results::StoredFile stored = results::read_records(file);
+  std::filesystem::remove(file);
+  ASSERT_EQ(stored.runs.at(0).cases.size(), 3u);
+  for (const results::StoredCase& c : stored.runs[0].cases) {
+    EXPECT_GE(c.record.measured.at("elements").get<int64_t>(), 400000) << c.record.case_name;
+    EXPECT_EQ(c.record.measured.at("outside").get<int64_t>(), 0);
+  }
+  EXPECT_TRUE(verify({"--repeat", "matrix_tiles bf16"}).exited_with(0));
+  EXPECT_TRUE(verify({"--repeat", "matrix_tiles fp8"}).exited_with(2));
 }
 
 TEST(Verify, AFullDiskExits4) {

@@ -230,4 +230,15 @@ Data among_nan(const PrefillAttentionProblem& p, const Data& data, bool decode, 
   return out;
 }
 
+Data with_more_capacity(const PrefillAttentionProblem& p, const Data& data) {
+  Data out = data;
+  for (const char* name : {"k", "v"}) {
+    Tensor more = attention_cache(name, p);
+    set_range(more, 0, more.count(), std::nanf(""));
+    std::copy(data[name].bytes.begin(), data[name].bytes.end(), more.bytes.begin());
+    out[name] = std::move(more);
+  }
+  return out;
+}
+
 }  // namespace greta::verify

@@ -45,5 +45,9 @@ int64_t keys_of(const PrefillAttentionProblem& p, const Data& data, int64_t b);
 /// Relations of both: sequence b of the batch alone (its own lengths), or a batch of one put at place `at` among NaN.
 Data one_sequence(const PrefillAttentionProblem& p, const Data& data, bool decode, int64_t b);
 Data among_nan(const PrefillAttentionProblem& p, const Data& data, bool decode, int64_t batch, int64_t at);
+inline constexpr int64_t kBatchSizes[] = {2, 3, 5};
+/// The data of a batch of one with a cache of the capacity of `p`, NaN in the rows that were not there.
+Data with_more_capacity(const PrefillAttentionProblem& p, const Data& data);
+inline constexpr int64_t kPaddingRows = 13;
 
 }  // namespace greta::verify

@@ -111,7 +111,7 @@ class DecodeAttention final : public OperatorOf<P, DecodeAttentionRung> {
 
   std::vector<std::string> relations_of(const P& p) const override {
     return p.batch > 1 ? std::vector<std::string>{"sequence_alone"}
-                       : std::vector<std::string>{"prefill", "batch_position"};
+                       : std::vector<std::string>{"prefill", "batch_position", "padding"};
   }
   Relation relate(const std::string& which, const P& p, const std::string&, const Data& data,
                   uint64_t seed) const override {
@@ -128,10 +128,21 @@ class DecodeAttention final : public OperatorOf<P, DecodeAttentionRung> {
     }
     P other = p;
     if (which == "batch_position") {
-      const auto at = static_cast<int64_t>(random.below(3));
-      other.batch = 3;
-      Relation relation = one_step(which, to_line(other), {}, {0, 0, at * width, width});
-      relation.steps[0].data = among_nan(prefill, data, true, 3, at);
+      Relation relation;
+      relation.name = which;
+      for (const int64_t batch : kBatchSizes) {
+        const auto at = static_cast<int64_t>(random.below(static_cast<uint64_t>(batch)));
+        other.batch = batch;
+        Relation one = one_step(which, to_line(other), {}, {0, 0, at * width, width});
+        one.steps[0].data = among_nan(prefill, data, true, batch, at);
+        relation.steps.push_back(std::move(one.steps[0]));
+      }
+      return relation;
+    }
+    if (which == "padding") {
+      other.kv_capacity = p.capacity() + kPaddingRows;
+      Relation relation = one_step(which, to_line(other), {}, {0, 0, 0, width});
+      relation.steps[0].data = with_more_capacity(as_prefill(other), data);
       return relation;
     }
     const auto b = static_cast<int64_t>(random.below(static_cast<uint64_t>(p.batch)));

@@ -9,7 +9,7 @@ namespace {
 
 using hip::ExecConfig;
 
-constexpr const char* kKnobs[] = {"repeat", "poison", "order", "wave", "workers"};
+constexpr const char* kKnobs[] = {"poison", "order", "wave", "workers"};
 constexpr int kRandomOrders = 3;  ///< one random order finds a given missing barrier with a chance of about two thirds
 
 const char* order_name(ExecConfig::Order order) {
@@ -31,7 +31,6 @@ bool is_exec_knob(const std::string& which) {
 std::vector<ExecKnob> exec_knobs(const std::string& which, uint64_t seed) {
   const ExecConfig now = hip::exec_config();
   ExecConfig next = now;
-  if (which == "repeat") return {{"repeat", now}};
   if (which == "poison") {
     next.poison = now.poison == ExecConfig::Poison::kNan ? ExecConfig::Poison::kLargeFinite : ExecConfig::Poison::kNan;
     return {{fmt::format("poison={}", poison_name(next.poison)), next}};

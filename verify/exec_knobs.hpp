@@ -14,7 +14,7 @@ struct ExecKnob {
   hip::ExecConfig config;
 };
 
-/// True for "repeat", "poison", "order", "wave", "workers".
+/// True for "poison", "order", "wave", "workers".
 bool is_exec_knob(const std::string& which);
 /// The settings to try, derived from the configuration in force; none where the platform has no such setting.
 std::vector<ExecKnob> exec_knobs(const std::string& which, uint64_t seed);

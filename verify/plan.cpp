@@ -27,9 +27,10 @@ const Operator& operator_named(std::span<const Operator* const> operators, const
 }
 
 void check_tiers(const std::string& wanted) {
-  static const std::regex known("(E0|E1|N|B|S|X|I|I:[a-z_]+)(,(E0|E1|N|B|S|X|I|I:[a-z_]+))*");
+  static const std::regex known("(C|E0|E1|N|B|S|X|I|I:[a-z_]+)(,(C|E0|E1|N|B|S|X|I|I:[a-z_]+))*");
   if (!std::regex_match(wanted, known))
-    throw_invalid(fmt::format("--tier '{}': wanted quick, full, or tiers among E0, E1, N, B, S, I, I:NAME, X", wanted));
+    throw_invalid(
+        fmt::format("--tier '{}': wanted quick, full, or tiers among C, E0, E1, N, B, S, I, I:NAME, X", wanted));
 }
 
 uint64_t parse_seed(const std::string& text) {

@@ -160,7 +160,7 @@ class PrefillAttention final : public OperatorOf<P, PrefillAttentionRung> {
 
   std::vector<std::string> relations_of(const P& p) const override {
     if (p.batch > 1) return {"sequence_alone"};
-    std::vector<std::string> out = {"decode", "batch_position"};
+    std::vector<std::string> out = {"decode", "batch_position", "padding"};
     if (p.n_tokens > 1) out.insert(out.end(), {"query_alone", "chunks"});
     return out;
   }
@@ -169,6 +169,13 @@ class PrefillAttention final : public OperatorOf<P, PrefillAttentionRung> {
     reference::Random random(seed);
     if (which == "sequence_alone") return sequence_alone(p, data, random);
     if (which == "batch_position") return batch_position(p, data, random);
+    if (which == "padding") {
+      P padded = p;
+      padded.kv_capacity = p.capacity() + kPaddingRows;
+      Relation relation = one_step(which, to_line(padded), {}, {0, 0, 0, p.n_tokens * p.n_heads * p.head_dim});
+      relation.steps[0].data = with_more_capacity(padded, data);
+      return relation;
+    }
     Relation relation;
     relation.name = which;
     if (which == "chunks") {
@@ -222,12 +229,17 @@ class PrefillAttention final : public OperatorOf<P, PrefillAttentionRung> {
     return step;
   }
   static Relation batch_position(const P& p, const Data& data, reference::Random& random) {
-    P many = p;
-    many.batch = 3;
-    const auto at = static_cast<int64_t>(random.below(3));
     const int64_t size = p.n_tokens * p.n_heads * p.head_dim;
-    Relation relation = one_step("batch_position", to_line(many), {}, {0, 0, at * size, size});
-    relation.steps[0].data = among_nan(p, data, false, 3, at);
+    Relation relation;
+    relation.name = "batch_position";
+    for (const int64_t batch : kBatchSizes) {
+      P many = p;
+      many.batch = batch;
+      const auto at = static_cast<int64_t>(random.below(static_cast<uint64_t>(batch)));
+      Relation one = one_step(relation.name, to_line(many), {}, {0, 0, at * size, size});
+      one.steps[0].data = among_nan(p, data, false, batch, at);
+      relation.steps.push_back(std::move(one.steps[0]));
+    }
     return relation;
   }
   static Relation sequence_alone(const P& p, const Data& data, reference::Random& random) {

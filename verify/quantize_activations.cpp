@@ -78,12 +78,14 @@ class QuantizeActivations final : public OperatorOf<QuantMatmulProblem, Quantise
     if (values == kSuperblock) exact.push_back(std::move(sums));
     return {{std::move(x)}, std::move(exact), {}};
   }
+  static constexpr int64_t kZeroRow = 4;
+
   // Blocks of very different size; one row of zeros where there are several.
   Data random(const QuantMatmulProblem& p, uint64_t seed) const override {
     Tensor x = normal(x_of(p), 1.0f, seed);
     for (int64_t i = 0; i < x.count(); ++i) {
       const int64_t row = i / p.n_in, block = i % p.n_in / 32;
-      x.set(i, row == 4
+      x.set(i, row == kZeroRow
                    ? 0.0f
                    : static_cast<float>(std::ldexp(x.number(i), static_cast<int>((row * 5 + block * 3) % 13) - 8)));
     }
@@ -153,7 +155,8 @@ class QuantizeActivations final : public OperatorOf<QuantMatmulProblem, Quantise
   }
   Relation relate(const std::string& which, const QuantMatmulProblem& p, const std::string&, const Data& data,
                   uint64_t seed) const override {
-    const auto row = static_cast<int64_t>(reference::Random(seed).below(static_cast<uint64_t>(p.m)));
+    auto row = static_cast<int64_t>(reference::Random(seed).below(static_cast<uint64_t>(p.m)));
+    if (row == kZeroRow) row = 0;  // zeros are the same in every draw
     QuantMatmulProblem one = p;
     one.m = which == "row_alone" ? 1 : p.m;
     const int64_t there = which == "row_alone" ? 0 : row, blocks = p.activation_blocks_per_row();

@@ -8,6 +8,7 @@
 #include "kernels/hip/fault.hpp"
 #include "kernels/hip/runtime.hpp"
 #include "reference/random.hpp"
+#include "verify/check_result.hpp"
 #include "verify/exec_knobs.hpp"
 
 namespace greta::verify {
@@ -15,88 +16,12 @@ namespace {
 
 using results::Verdict;
 
-CheckResult make(Verdict verdict, std::string reason, std::string detail = {}) {
-  CheckResult r;
-  r.outcome.verdict = verdict;
-  r.outcome.reason = std::move(reason);
-  r.detail = std::move(detail);
-  return r;
-}
-CheckResult skip(std::string reason) { return make(Verdict::kSkip, std::move(reason)); }
-CheckResult green() { return make(Verdict::kPass, {}); }
-
-/// The worse of two results stays; measured values are the first's.
-void join(CheckResult& into, CheckResult&& next) {
-  const auto worse = [](Verdict v) { return v == Verdict::kPass ? 0 : (v == Verdict::kSkip ? 1 : 2); };
-  into.detail += next.detail;
-  if (worse(next.outcome.verdict) > worse(into.outcome.verdict)) into.outcome = std::move(next.outcome);
-}
-
-results::Json histogram(const Comparison& c) {
-  results::Json out = results::Json::object();
-  for (int b = 0; b < kUlpBuckets; ++b)
-    if (c.ulps[static_cast<size_t>(b)]) out[ulp_bucket_name(b)] = c.ulps[static_cast<size_t>(b)];
-  return out;
-}
-
-CheckResult from_bits(const Comparison& c) {
-  CheckResult r = make(c.outcome.verdict, c.outcome.reason, c.detail);
-  r.measured["elements"] = c.elements;
-  r.measured["outside"] = c.outside;
-  if (c.outside) r.measured["ulp_histogram"] = histogram(c);
-  return r;
-}
-
-/// All outputs of a launch against wanted tensors.
-CheckResult compare_all(const std::vector<Output>& got, const std::vector<Tensor>& want) {
-  if (got.size() != want.size() || got.empty())
-    throw_invalid(fmt::format("verify: {} outputs, {} answers", got.size(), want.size()));
-  CheckResult all = from_bits(compare_bits(got[0].got, want[0], got[0].around));
-  for (size_t i = 1; i < got.size(); ++i) join(all, from_bits(compare_bits(got[i].got, want[i], got[i].around)));
-  return all;
-}
-
-/// Two launches that must agree in every bit; `what` tells them apart in the report.
-CheckResult compare_launches(const std::vector<Output>& first, const std::vector<Output>& second,
-                             const std::string& what) {
-  std::vector<Tensor> want;
-  for (const Output& o : first) want.push_back(o.got);
-  // Poison may differ between the launches where nothing is written; each launch answers for that in E1 and B.
-  std::vector<Output> judged = second;
-  for (Output& o : judged)
-    for (int64_t i = 0; i < o.got.count(); ++i)
-      if (!o.around.written.empty() && !o.around.written[static_cast<size_t>(i)]) {
-        const auto size = static_cast<size_t>(o.got.element_bytes());
-        std::memcpy(o.around.before.bytes.data() + static_cast<size_t>(i) * size,
-                    o.got.bytes.data() + static_cast<size_t>(i) * size, size);
-      }
-  CheckResult r = compare_all(judged, want);
-  // Constant data is judged by the exact tiers; here the launches are compared with one another.
-  if (r.outcome.verdict == Verdict::kMistrusted) r.outcome = {Verdict::kPass, {}};
-  if (r.outcome.verdict != Verdict::kPass) {
-    r.outcome.reason = what + ": " + r.outcome.reason;
-    r.detail = "  " + what + " (want: the launch as configured)\n" + r.detail;
-  }
-  return r;
-}
-
 /// 1 where a float is NaN, else 0; tensors of integers as they are.
 Tensor nan_flags(const Tensor& t) {
   if (!is_float(t.dtype)) return t;
   Tensor flags(t.name, DType::kU8, t.dims);
   for (int64_t i = 0; i < t.count(); ++i) flags.bytes[static_cast<size_t>(i)] = is_nan(t.dtype, t.bits(i));
   return flags;
-}
-
-results::Json launches_of(const hip::LaunchLog& log) {
-  results::Json out = results::Json::array();
-  for (const hip::LaunchLog::Row& row : log.rows())
-    out.push_back({{"kernel", row.kernel},
-                   {"grid", {row.grid[0], row.grid[1], row.grid[2]}},
-                   {"block", {row.block[0], row.block[1], row.block[2]}},
-                   {"rows", row.rows},
-                   {"count", row.count}});
-  return out;
 }
 
 Ceilings ceilings_for(DType type, int64_t elements) {
@@ -136,7 +61,8 @@ std::vector<std::string> CaseRunner::tiers(bool invariance) const {
   std::vector<std::string> out = {"E0", "E1", "B", "S"};
   if (!invariance) return out;
   out.insert(out.begin() + 2, "N");
-  for (const char* knob : {"repeat", "poison", "order", "wave", "workers"}) out.push_back(fmt::format("I:{}", knob));
+  for (const char* knob : {"repeat", "poison", "order", "wave", "workers", "streams"})
+    out.push_back(fmt::format("I:{}", knob));
   for (const std::string& name : op_.relation_names(problem_)) out.push_back("I:" + name);
   return out;
 }
@@ -169,6 +95,8 @@ CheckResult CaseRunner::dispatch(const std::string& tier) {
   if (tier == "S") return statistical();
   if (tier.rfind("I:", 0) == 0) {
     const std::string which = tier.substr(2);
+    if (which == "repeat") return repeated();
+    if (which == "streams") return on_two_streams();
     if (is_exec_knob(which)) return invariance(which);
     for (const std::string& name : op_.relation_names(problem_))
       if (name == which) return related(which);
@@ -273,58 +201,6 @@ CheckResult CaseRunner::statistical() {
     all.measured["bias"] = s.bias;
     all.measured["bias_to_zero"] = s.bias_to_zero;
   }
-  return all;
-}
-
-CheckResult CaseRunner::invariance(const std::string& which) {
-  const std::vector<ExecKnob> settings = exec_knobs(which, seed_);
-  if (settings.empty()) return skip(fmt::format("{} has no such setting", hip::platform_name()));
-  const std::vector<Output>& first = outputs(exp_);
-  CheckResult all = green();
-  results::Json names = results::Json::array();
-  for (const ExecKnob& knob : settings) {
-    const ScopedExecConfig scope(knob.config);
-    CheckResult r = compare_launches(first, launch(random(), exp_), knob.name);
-    if (all.measured.empty()) all.measured = r.measured;
-    names.push_back(knob.name);
-    join(all, std::move(r));
-  }
-  all.measured["settings"] = names;
-  return all;
-}
-
-CheckResult CaseRunner::related(const std::string& which) {
-  const std::vector<Output>& first = outputs(exp_);
-  const Relation relation = op_.relation(which, problem_, rung_.arithmetic, random(), seed_);
-  CheckResult all = green();
-  int64_t elements = 0;
-  for (const Relation::Step& step : relation.steps) {
-    const Operator& other = step.other ? *step.other : op_;
-    const bool same_rung = !step.other && op_.refuses(rung_.name, step.problem).empty();
-    const std::string rung = same_rung ? rung_.name : other.rung_for(rung_.arithmetic, step.problem).name;
-    const hip::LaunchLog log;
-    const std::vector<Output> second = other.run(rung, step.problem, step.data, {.exp = exp_});
-    for (auto& row : launches_of(log)) launched_.push_back(std::move(row));
-    for (const Relation::Piece& piece : step.pieces) {
-      // Wanted: the other computation, put in the place of the first one's elements, so that reports name those.
-      const Tensor& got = first.at(piece.output).got;
-      Tensor want = got;
-      Surroundings around{got, false, std::vector<uint8_t>(static_cast<size_t>(got.count()), 0)};
-      const auto size = static_cast<size_t>(got.element_bytes());
-      std::memcpy(want.bytes.data() + static_cast<size_t>(piece.here) * size,
-                  second.at(piece.output).got.bytes.data() + static_cast<size_t>(piece.there) * size,
-                  static_cast<size_t>(piece.count) * size);
-      std::fill_n(around.written.begin() + piece.here, piece.count, uint8_t{1});
-      const Comparison c = compare_bits(got, want, around);
-      elements += c.elements;
-      if (c.outcome.verdict == Verdict::kFail)
-        join(all, make(Verdict::kFail, fmt::format("{}: {}", which, c.outcome.reason),
-                       fmt::format("  {} (want: {}/{} {})\n{}", which, other.name(), rung, step.problem, c.detail)));
-    }
-  }
-  all.measured["elements"] = elements;
-  all.measured["launches"] = relation.steps.size();
-  if (elements == 0) all.outcome = {Verdict::kVacuous, which + " compared nothing"};
   return all;
 }
 

@@ -6,10 +6,15 @@
 //   N            a NaN in each floating-point input: it must reach exactly the outputs that the twin's NaN reaches.
 //   B            within the bound of the double oracle; the worst ratio error / bound is measured.
 //   S            statistics over the whole output; ceilings below.
-//   I:repeat     the same launch again                             I:poison   buffers poisoned with other values
+//   I:repeat     the same launch again, at once and after others   I:poison   buffers poisoned with other values
+//   I:streams    beside a launch on another stream                 I:workers  one worker and two (host)
 //   I:order      workgroups and threads in reverse and random order (host)
-//   I:wave       waves of 32 and 64 lanes (host)                   I:workers  one worker and two (host)
+//   I:wave       waves of 32 and 64 lanes (host; f16 and bf16 matrix tiles may sum in another order: invariance.cpp)
 //   I:<relation> another computation of the same numbers: a row alone, other chunks, decode (Operator::relation_names)
+//   I:process    a new process (runners/verify_session.cpp)
+//
+// Each check of I has a control: with other inputs the same comparison must be red, and a setting must have reached the
+// machine; else the check is VACUOUS. (Fewer than 16 elements may agree by chance and have no control.)
 //
 // Ceilings of S, u = unit roundoff of the output's type: rounding alone gives |err| <= u |want|, so NMSE <= u^2; sums
 // that cancel add the arithmetic's own error, at most 1e-10 for the orders here (f32 sums of up to 2^14 terms). A row
@@ -51,8 +56,15 @@ class CaseRunner {
   CheckResult nan_reaches();
   CheckResult bounded();
   CheckResult statistical();
+  CheckResult repeated();
+  CheckResult on_two_streams();
   CheckResult invariance(const std::string& which);
+  bool agree_with_wide_sums(const struct ExecKnob& knob);
   CheckResult related(const std::string& which);
+  /// Controls of tier I: the same launch on another draw of inputs, which must give other bits.
+  void need_difference(CheckResult& r);
+  const Data& other_random();
+  const std::vector<Output>& other_outputs();
   const Data& random();
   const std::vector<Output>& outputs(ExpMode exp);
   std::vector<Output> launch(const Data& data, ExpMode exp);
@@ -62,8 +74,8 @@ class CaseRunner {
   std::string problem_;
   uint64_t seed_;
   ExpMode exp_;
-  std::optional<Data> random_;
-  std::optional<std::vector<Output>> portable_, hardware_;
+  std::optional<Data> random_, other_random_;
+  std::optional<std::vector<Output>> portable_, hardware_, other_;
   results::Json launched_ = results::Json::array();  ///< of the launches since the last check began
   results::Json portable_launched_, hardware_launched_;
 };

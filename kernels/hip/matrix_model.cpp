@@ -89,17 +89,18 @@ inline void sum_products(int terms, const int32_t* a, const int32_t* ea, const i
 
 // The last steps are done in double, where every value is exact: integers below 2^53 times powers of two.
 
-void cdna3_block(int terms, int fraction_bits, const int32_t* a, const int32_t* ea, const int32_t* b, const int32_t* eb,
-                 int pitch, float* acc) {
+void cdna3_block(int terms, int fraction_bits, int bits_short, const int32_t* a, const int32_t* ea, const int32_t* b,
+                 const int32_t* eb, int pitch, float* acc) {
   int32_t top[kStrip], sum[kStrip];
   for (int j = 0; j < kStrip; ++j) top[j] = kNeverLargest;
   for (int k = 0; k < terms; ++k)
     for (int j = 0; j < kStrip; ++j) top[j] = std::max(top[j], ea[k] + eb[k * pitch + j]);
-  sum_products(terms, a, ea, b, eb, pitch, top, 24 - 2 * fraction_bits, sum);
+  const int kept = 24 - bits_short;
+  sum_products(terms, a, ea, b, eb, pitch, top, kept - 2 * fraction_bits, sum);
   for (int j = 0; j < kStrip; ++j) {
     const Accumulator c = decode(acc[j]);
     const int32_t largest = std::max(top[j], c.exponent);
-    const double products = std::floor(sum[j] * power_of_two(31 - 24 + top[j] - largest));
+    const double products = std::floor(sum[j] * power_of_two(31 - kept + top[j] - largest));
     const double addend = std::floor(c.significand * power_of_two(24 - 23 + c.exponent - largest));
     acc[j] = static_cast<float>((products + addend * 128.0) * power_of_two(largest - 31));
   }
@@ -116,17 +117,18 @@ inline float toward_zero(double v) {
   return static_cast<float>(std::fabs(v) < 0x1p-126 ? subnormal : normal);
 }
 
-void hopper_block(int terms, int fraction_bits, const int32_t* a, const int32_t* ea, const int32_t* b,
+void hopper_block(int terms, int fraction_bits, int bits_short, const int32_t* a, const int32_t* ea, const int32_t* b,
                   const int32_t* eb, int pitch, float* acc) {
   int32_t top[kStrip], sum[kStrip];
   for (int j = 0; j < kStrip; ++j) top[j] = decode(acc[j]).exponent;
   for (int k = 0; k < terms; ++k)
     for (int j = 0; j < kStrip; ++j) top[j] = std::max(top[j], ea[k] + eb[k * pitch + j]);
-  sum_products(terms, a, ea, b, eb, pitch, top, 25 - 2 * fraction_bits, sum);
+  const int kept = 25 - bits_short;
+  sum_products(terms, a, ea, b, eb, pitch, top, kept - 2 * fraction_bits, sum);
   for (int j = 0; j < kStrip; ++j) {
     const Accumulator c = decode(acc[j]);
-    const double addend = std::trunc(c.significand * power_of_two(25 - 23 + c.exponent - top[j]));
-    acc[j] = toward_zero((sum[j] + addend) * power_of_two(top[j] - 25));
+    const double addend = std::trunc(c.significand * power_of_two(kept - 23 + c.exponent - top[j]));
+    acc[j] = toward_zero((sum[j] + addend) * power_of_two(top[j] - kept));
   }
 }
 
@@ -160,7 +162,8 @@ bool special_block(MatrixModel model, const Format& f, int terms, const uint16_t
 }
 
 /// One element, block by block, with every block looked at for values that are not finite.
-float careful_dot(MatrixModel model, const Format& f, int k, const uint16_t* a, const uint16_t* b, float acc) {
+float careful_dot(MatrixModel model, const Format& f, int bits_short, int k, const uint16_t* a, const uint16_t* b,
+                  float acc) {
   const int block = matrix_model_block(model);
   const int zero_exponent = model == MatrixModel::kHopper ? kNeverLargest : -126;
   for (int k0 = 0; k0 < k; k0 += block) {
@@ -170,8 +173,8 @@ float careful_dot(MatrixModel model, const Format& f, int k, const uint16_t* a, 
     const Operands y = decode(f, zero_exponent, b + k0, terms, 1, kStrip);
     float strip[kStrip] = {acc};
     const auto run = model == MatrixModel::kHopper ? hopper_block : cdna3_block;
-    run(terms, f.fraction_bits, x.significand.data(), x.exponent.data(), y.significand.data(), y.exponent.data(),
-        kStrip, strip);
+    run(terms, f.fraction_bits, bits_short, x.significand.data(), x.exponent.data(), y.significand.data(),
+        y.exponent.data(), kStrip, strip);
     acc = strip[0];
   }
   return acc;
@@ -224,11 +227,12 @@ int matrix_model_block(MatrixModel model) {
 }
 
 void matrix_multiply(MatrixModel model, DType dtype, int m, int n, int k, const uint16_t* a, const uint16_t* b,
-                     const float* c, float* d) {
+                     const float* c, float* d, int bits_short) {
   if (dtype != DType::kF16 && dtype != DType::kBF16)
     throw_invalid("matrix_multiply: dtype must be f16 or bf16, got " + std::string(dtype_name(dtype)));
   const Format& f = dtype == DType::kF16 ? kF16Format : kBF16Format;
   if (m <= 0 || n <= 0 || k < 0) throw_invalid("matrix_multiply: sizes must be positive");
+  if (bits_short < 0 || bits_short > 2) throw_invalid("matrix_multiply: bits_short must be 0, 1 or 2");
   if (model == MatrixModel::kFmaf || k == 0) return fmaf_multiply(f, m, n, k, a, b, c, d);
 
   const bool special = any_special(f, a, static_cast<size_t>(m) * k) || any_special(f, b, static_cast<size_t>(k) * n);
@@ -255,14 +259,14 @@ void matrix_multiply(MatrixModel model, DType dtype, int m, int n, int k, const 
       for (int j = 0; j < columns; ++j) finite &= std::fabs(acc[j]) < 0x1p126f;
       for (int l = 0; l < k && finite; l += block) {
         const size_t at = static_cast<size_t>(l) * pitch + j0;
-        run(std::min(block, k - l), f.fraction_bits, &x.significand[row + l], &x.exponent[row + l], &y.significand[at],
-            &y.exponent[at], pitch, acc);
+        run(std::min(block, k - l), f.fraction_bits, bits_short, &x.significand[row + l], &x.exponent[row + l],
+            &y.significand[at], &y.exponent[at], pitch, acc);
         for (int j = 0; j < kStrip; ++j) finite &= std::fabs(acc[j]) < 0x1p126f;
       }
       for (int j = 0; j < columns; ++j) {
         if (!finite) {
           for (int l = 0; l < k; ++l) column[l] = b[static_cast<size_t>(l) * n + j0 + j];
-          acc[j] = careful_dot(model, f, k, a + row, column.data(), from[j]);
+          acc[j] = careful_dot(model, f, bits_short, k, a + row, column.data(), from[j]);
         }
       }
       for (int j = 0; j < columns; ++j) to[j] = acc[j];

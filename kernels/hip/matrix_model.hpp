@@ -43,8 +43,10 @@ int matrix_model_block(MatrixModel model);
 
 /// A tile, or a whole product of any size (k longer than one instruction chains in ascending order). Row-major:
 /// a [m][k], b [k][n], c and d [m][n]; d may be c. `dtype` is kF16 or kBF16, a and b its bits.
+/// `bits_short` makes a wrong machine, one that keeps so many fraction bits fewer when terms are brought to one
+/// exponent (0..2; no effect on kFmaf): the control of a comparison with the model, which must find it out.
 void matrix_multiply(MatrixModel model, DType dtype, int m, int n, int k, const uint16_t* a, const uint16_t* b,
-                     const float* c, float* d);
+                     const float* c, float* d, int bits_short = 0);
 
 /// One element: c + sum over i < k of a[i] * b[i].
 inline float matrix_dot(MatrixModel model, DType dtype, int k, const uint16_t* a, const uint16_t* b, float c) {

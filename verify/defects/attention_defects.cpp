@@ -86,6 +86,12 @@ std::vector<Output> depends_on_batch(const Call& call) {
   return out;
 }
 
+std::vector<Output> depends_on_capacity(const Call& call) {
+  std::vector<Output> out = call.launch();
+  if (field(call.problem, "kv_capacity") > 70) nudge(out[0].got, 5, 1);
+  return out;
+}
+
 }  // namespace
 
 std::vector<Defect> attention_defects() {
@@ -135,6 +141,11 @@ std::vector<Defect> attention_defects() {
        "batches add in another order",
        {"I:batch_position"},
        depends_on_batch},
+      {"capacity_dependent_order",
+       "prefill_attention/v2 tile_plus_one dtype=f16",
+       "a longer cache is added up in another order",
+       {"I:padding"},
+       depends_on_capacity},
   };
 }
 

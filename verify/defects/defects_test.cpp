@@ -59,11 +59,11 @@ TEST(Defects, EveryTierHasADefectOfItsOwn) {
     if (defect.red.size() == 1) only.insert(defect.red[0]);
   }
   for (const char* tier :
-       {"E0", "E1", "B", "S", "I:repeat", "I:poison", "I:order", "I:wave", "I:workers", "I:row_alone",
-        "I:neighbours_nan", "I:decode", "I:prefill", "I:query_alone", "I:chunks", "I:batch_position"})
+       {"E0", "E1", "B", "S", "I:repeat", "I:poison", "I:order", "I:wave", "I:workers", "I:streams", "I:padding",
+        "I:row_alone", "I:neighbours_nan", "I:decode", "I:prefill", "I:query_alone", "I:chunks", "I:batch_position"})
     EXPECT_TRUE(caught.count(tier)) << tier;
-  for (const char* tier :
-       {"E1", "N", "I:repeat", "I:poison", "I:order", "I:wave", "I:workers", "I:row_alone", "I:batch_position"})
+  for (const char* tier : {"E1", "N", "I:repeat", "I:poison", "I:order", "I:wave", "I:workers", "I:streams",
+                           "I:padding", "I:row_alone", "I:batch_position"})
     EXPECT_TRUE(only.count(tier)) << tier;
 }
 

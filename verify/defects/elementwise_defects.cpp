@@ -1,6 +1,7 @@
 // Defects of the operators between the matmuls.
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 #include <set>
 
 #include "kernels/hip/runtime.hpp"
@@ -157,11 +158,14 @@ std::vector<Output> stores_k_unrotated(const Call& call) {
 /// A second launch of the same numbers under the same settings gives another bit.
 std::vector<Output> differs_when_repeated(const Call& call) {
   static std::set<std::string> seen;
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
   const hip::ExecConfig& c = hip::exec_config();
   const std::vector<uint8_t>& x = call.data["x"].bytes;
   std::string key(x.begin(), x.end());
-  for (const auto setting : {static_cast<uint64_t>(c.poison), static_cast<uint64_t>(c.order), c.order_seed,
-                             static_cast<uint64_t>(c.wave), static_cast<uint64_t>(c.workers)})
+  for (const auto setting :
+       {static_cast<uint64_t>(c.poison), static_cast<uint64_t>(c.order), c.order_seed, static_cast<uint64_t>(c.wave),
+        static_cast<uint64_t>(c.workers), static_cast<uint64_t>(c.checked)})
     key += std::to_string(setting) + " ";
   std::vector<Output> out = call.launch();
   if (!seen.insert(key).second) nudge(out[0].got, 0, 1);

@@ -1,4 +1,8 @@
 // Defects inside kernels (defective_kernels.hip), launched in RMSNorm's place, and one of the executor's settings.
+#include <atomic>
+#include <chrono>
+#include <thread>
+
 #include "kernels/hip/problem.hpp"
 #include "verify/buffers.hpp"
 #include "verify/defects/defective_kernels.hpp"
@@ -27,6 +31,21 @@ std::vector<Output> depends_on_workers(const Call& call) {
   return out;
 }
 
+/// Two launches at once write one workspace; alone, all is well.
+std::vector<Output> shares_workspace(const Call& call) {
+  static std::atomic<int> inside{0};
+  ++inside;
+  bool together = false;
+  for (int i = 0; i < 20 && !together; ++i) {
+    together = inside.load() > 1;
+    if (!together) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  std::vector<Output> out = call.launch();
+  if (together) nudge(out[0].got, 2, 1);
+  --inside;
+  return out;
+}
+
 }  // namespace
 
 std::vector<Defect> kernel_defects() {
@@ -49,7 +68,7 @@ std::vector<Defect> kernel_defects() {
       {"reads_past_end",
        "rms_norm/v1 odd_width y=f32",
        "the last row's x is one row too far",
-       {"E0", "E1", "N", "B", "S", "I:repeat", "I:poison", "I:order", "I:wave", "I:workers", "I:row_alone",
+       {"E0", "E1", "N", "B", "S", "I:repeat", "I:poison", "I:order", "I:wave", "I:workers", "I:streams", "I:row_alone",
         "I:neighbours_nan"},
        instead(rms_norm_reads_past_end)},
       {"worker_dependent_order",
@@ -57,6 +76,11 @@ std::vector<Defect> kernel_defects() {
        "partial results added in order of arrival",
        {"I:workers"},
        depends_on_workers},
+      {"shared_workspace",
+       "rms_norm/v1 odd_width y=f32",
+       "launches on two streams use one workspace",
+       {"I:streams"},
+       shares_workspace},
   };
 }
 
