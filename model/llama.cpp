@@ -121,7 +121,7 @@ void Llama::enqueue_logits(int64_t first_row, int64_t rows) {
   norm(first_row, rows, weights_->output_norm.view(), {&weights_->output_matrix()});
   stage("final_norm", -1, rows, c.dim, normed);
   s.logits.poison(*stream_);
-  matmul(weights_->output_matrix(), normed, logits, rows);
+  matmul(weights_->output_matrix(), normed, logits, rows, *stream_);
   stage("logits", -1, rows, c.vocab_size, logits);
   last_logits_rows_ = rows;
 }
@@ -208,7 +208,16 @@ void Llama::run_step(Pass& pass, StepKey key) {
     s.steps[key].launched = true;  // buffers that grew have dropped every step, this one too
     return;
   }
-  if (!step->graph) step->graph.record(*stream_, enqueue);
+  if (!step->graph) {
+    recording_ = true;
+    try {
+      step->graph.record(*stream_, enqueue);
+    } catch (...) {
+      recording_ = false;
+      throw;
+    }
+    recording_ = false;
+  }
   step->graph.replay(*stream_);
   last_logits_rows_ = key.logits ? pass.rows : last_logits_rows_;
 }

@@ -94,7 +94,13 @@ class Llama {
   /// normed, or its activation blocks, from rows [first_row, +rows) of the residual stream; adds a pending branch first.
   void norm(int64_t first_row, int64_t rows, hip::AnyView weight, std::initializer_list<const DeviceMatrix*> readers);
   void add_branch(int64_t rows);
-  void matmul(const DeviceMatrix& w, hip::AnyView x, hip::AnyView y, int64_t m);
+  void matmul(const DeviceMatrix& w, hip::AnyView x, hip::AnyView y, int64_t m, hip::Stream& on);
+  /// Matmuls of one input. In a recorded step they stand side by side in the graph: a single row fills no GPU.
+  struct Product {
+    const DeviceMatrix* w;
+    hip::AnyView y;
+  };
+  void matmuls(std::initializer_list<Product> products, hip::AnyView x, int64_t m);
   hip::AnyView blocks_view(DType type, int64_t rows, int64_t width);
   /// Whether a fusion that replaces these operators may run.
   bool fused(std::initializer_list<const char*> replaced) const;
@@ -116,6 +122,8 @@ class Llama {
   EngineOptions options_;
   hip::Stream own_stream_;
   hip::Stream* stream_ = &own_stream_;
+  hip::Stream side_streams_[2];  ///< of recorded steps
+  bool recording_ = false;
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<Scratch> scratch_;
   const PrefillAttentionRung* prefill_rung_;

@@ -104,7 +104,25 @@ void Llama::norm(int64_t first_row, int64_t rows, hip::AnyView weight,
             .y = normed});
 }
 
-void Llama::matmul(const DeviceMatrix& w, hip::AnyView x, hip::AnyView y, int64_t m) {
+void Llama::matmuls(std::initializer_list<Product> products, hip::AnyView x, int64_t m) {
+  // Side by side only when the input is ready in the form that all of them read: none may quantise it on the way.
+  bool ready = recording_ && products.size() <= std::size(side_streams_) + 1;
+  for (const Product& p : products) {
+    const DType blocks = blocks_for({p.w}, DType::kF32);
+    ready = ready && (blocks == DType::kF32 || (scratch_->blocks_of == x.data() && scratch_->blocks_type == blocks));
+  }
+  size_t side = 0;
+  for (const Product& p : products) {
+    if (!ready || &p == products.begin()) continue;
+    hip::start_after(side_streams_[side], stream());
+    matmul(*p.w, x, p.y, m, side_streams_[side++]);
+  }
+  for (const Product& p : products)
+    if (!ready || &p == products.begin()) matmul(*p.w, x, p.y, m, stream());
+  for (size_t i = 0; i < side; ++i) hip::start_after(stream(), side_streams_[i]);
+}
+
+void Llama::matmul(const DeviceMatrix& w, hip::AnyView x, hip::AnyView y, int64_t m, hip::Stream& on) {
   QuantMatmulProblem p;
   p.m = m, p.n_out = w.rows, p.n_in = w.cols, p.weights = w.dtype(), p.x = x.dtype(), p.y = y.dtype();
   const auto it = options_.rungs.find("quant_matmul");
@@ -119,11 +137,11 @@ void Llama::matmul(const DeviceMatrix& w, hip::AnyView x, hip::AnyView y, int64_
     Scratch& s = *scratch_;
     input = blocks_view(p.activation_blocks(), m, p.n_in);
     if (s.blocks_of != x.data() || s.blocks_type != p.activation_blocks()) {
-      quantize_activations(stream(), p, x, input);
+      quantize_activations(on, p, x, input);
       s.blocks_of = x.data(), s.blocks_type = p.activation_blocks();
     }
   }
-  quant_matmul(stream(), *rung, p, {.weights = w.data.view(), .x = input, .y = y});
+  quant_matmul(on, *rung, p, {.weights = w.data.view(), .x = input, .y = y});
 }
 
 void Llama::rotate_and_store(Pass& pass, int64_t layer) {
@@ -180,8 +198,7 @@ void Llama::feed_forward(Pass& pass, int64_t layer) {
   const hip::AnyView normed = first_rows(s.normed, rows, c.dim), branch = first_rows(s.branch, rows, c.dim);
   const hip::AnyView gate = first_rows(s.gate, rows, c.ffn_dim), up = first_rows(s.up, rows, c.ffn_dim),
                      hidden = first_rows(s.hidden, rows, c.ffn_dim);
-  matmul(w.gate, normed, gate, rows);
-  matmul(w.up, normed, up, rows);
+  matmuls({{&w.gate, gate}, {&w.up, up}}, normed, rows);
 
   SwigluQuantizeProblem p;
   p.n_rows = rows, p.width = c.ffn_dim, p.dtype = options_.activations;
@@ -197,7 +214,7 @@ void Llama::feed_forward(Pass& pass, int64_t layer) {
            {.gate = gate, .up = up, .y = hidden, .exp = options_.exp});
     stage("gate_up", layer, rows, c.ffn_dim, hidden);
   }
-  matmul(w.down, hidden, branch, rows);
+  matmul(w.down, hidden, branch, rows, stream());
 }
 
 void Llama::attention(Pass& pass, int64_t layer) {
@@ -262,9 +279,7 @@ void Llama::run_layers(Pass& pass) {
     stage("residual_pre_attn", layer, rows, c.dim, residual);
     norm(0, rows, w.attn_norm.view(), {&w.wq, &w.wk, &w.wv});
     stage("attn_in", layer, rows, c.dim, normed);
-    matmul(w.wq, normed, q, rows);
-    matmul(w.wk, normed, k, rows);
-    matmul(w.wv, normed, v, rows);
+    matmuls({{&w.wq, q}, {&w.wk, k}, {&w.wv, v}}, normed, rows);
     stage("q_pre_rope", layer, rows, q_width, q);
     stage("k_pre_rope", layer, rows, kv_width, k);
     stage("v", layer, rows, kv_width, v);
@@ -272,7 +287,7 @@ void Llama::run_layers(Pass& pass) {
     attention(pass, layer);
     s.blocks_of = nullptr;
     stage("attn_out", layer, rows, q_width, o);
-    matmul(w.wo, o, branch, rows);
+    matmul(w.wo, o, branch, rows, stream());
     stage("wo_out", layer, rows, c.dim, branch);
     s.branch_pending = false;
     if (options_.defect != Defect::kResidualSkipped || layer + 1 != c.n_layers) add_branch(rows);

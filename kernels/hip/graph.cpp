@@ -47,6 +47,11 @@ bool note_recorded(const LaunchShape& shape) {
 
 }  // namespace neutral
 
+void start_after(Stream& later, Stream& earlier) {
+  neutral::throw_if_faulted();
+  platform::start_after(later, earlier);
+}
+
 bool Graph::supported() { return platform::graphs_supported(); }
 
 Graph::Graph(std::string name) : impl_(std::make_unique<Impl>()) { impl_->name = std::move(name); }

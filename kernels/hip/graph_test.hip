@@ -76,6 +76,33 @@ TEST(Graph, ReplaysReadTheirBuffersAnew) {
   }
 }
 
+TEST(Graph, ASecondStreamTakesPart) {
+  // Eagerly everywhere, recorded where there are graphs: x on the first stream and y on the second, then x again from y.
+  Buffers a, b;
+  const auto steps = [&] {
+    step(a.stream, a.x, a.addend, 2.0f);
+    start_after(b.stream, a.stream);
+    step(b.stream, b.x, a.addend, 3.0f);
+    step(a.stream, a.x, a.addend, 0.5f);
+    start_after(a.stream, b.stream);
+    launch(a.stream, {"graph_step", dim3(1), dim3(kThreads), 0, 1}, &step_kernel, inout("x", a.x.view(), kThreads),
+           in("addend", b.x.cview().slice(7, 1), 1), 1.0f);
+  };
+  const auto want = [](unsigned i) {
+    return (2.0f * static_cast<float>(i) + 1.0f) * 0.5f + 1.0f + (3.0f * 7.0f + 1.0f);
+  };
+  if (Graph::supported()) {
+    Graph graph("forked");
+    graph.record(a.stream, steps);
+    EXPECT_EQ(graph.launches(), 4u);
+    graph.replay(a.stream);
+  } else {
+    steps();
+  }
+  const auto x = a.x.to_host(a.stream);
+  for (unsigned i = 0; i < kThreads; ++i) EXPECT_EQ(x[i], want(i)) << i;
+}
+
 TEST(Graph, WhatIsNoLaunchIsRefused) {
   if (!Graph::supported()) GTEST_SKIP() << "the host platform has no graphs";
   Buffers b;

@@ -71,6 +71,7 @@ void begin_capture(Stream& stream);
 void* end_capture(Stream& stream, bool keep);
 void launch_graph(Stream& stream, void* graph);
 void free_graph(void* graph) noexcept;
+void start_after(Stream& later, Stream& earlier);
 
 /// Waits for all streams; errors are asynchronous ones. For release of memory and for tests.
 void synchronize_device();

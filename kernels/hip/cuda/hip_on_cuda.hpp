@@ -72,6 +72,10 @@ inline hipError_t hipFuncSetAttribute(const void* kernel, cudaFuncAttribute attr
   return cudaFuncSetAttribute(kernel, attribute, value);
 }
 
+inline hipError_t hipStreamWaitEvent(hipStream_t stream, hipEvent_t event, unsigned flags) {
+  return cudaStreamWaitEvent(stream, event, flags);
+}
+
 using hipGraph_t = cudaGraph_t;
 using hipGraphExec_t = cudaGraphExec_t;
 inline constexpr cudaStreamCaptureMode hipStreamCaptureModeThreadLocal = cudaStreamCaptureModeThreadLocal;

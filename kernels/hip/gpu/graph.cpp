@@ -32,6 +32,15 @@ void platform::launch_graph(Stream& stream, void* graph) {
   gpu::note_enqueued(stream, neutral::current_sequence());
 }
 
+void platform::start_after(Stream& later, Stream& earlier) {
+  hipEvent_t event = nullptr;
+  gpu::check(hipEventCreate(&event), "creating an event between streams");
+  hipError_t error = hipEventRecord(event, earlier.impl().handle);
+  if (error == hipSuccess) error = hipStreamWaitEvent(later.impl().handle, event, 0);
+  (void)hipEventDestroy(event);  // given back when what waits for it is done
+  gpu::check_after_wait(error, "ordering stream '" + later.name() + "' after '" + earlier.name() + "'");
+}
+
 void platform::free_graph(void* graph) noexcept { (void)hipGraphExecDestroy(static_cast<hipGraphExec_t>(graph)); }
 
 }  // namespace greta::hip

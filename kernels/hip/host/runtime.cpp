@@ -105,6 +105,7 @@ void begin_capture(Stream&) {}
 void* end_capture(Stream&, bool) { return nullptr; }
 void launch_graph(Stream&, void*) {}
 void free_graph(void*) noexcept {}
+void start_after(Stream&, Stream&) {}
 
 }  // namespace platform
 
