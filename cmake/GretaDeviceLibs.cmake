@@ -1,10 +1,13 @@
 # A folder of device libraries for gfx942 where no ROCm is installed: links to the bitcode of the package
 # rocm-device-libs (Debian 12: 5.2.3) and the one file it lacks, the module that says which ISA the code is for
-# (__oclc_ISA_version = 9402; the libraries branch on it). Sets GRETA_DEVICE_LIBS.
+# (__oclc_ISA_version = 9402; the libraries branch on it). Sets GRETA_DEVICE_LIBS, or GRETA_DEVICE_LIBS_MISSING, a reason.
+# GRETA_GFX942_COMPILER makes that file.
 find_path(GRETA_BITCODE oclc_isa_version_940.bc PATH_SUFFIXES amdgcn/bitcode
           PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE} /usr/lib/x86_64-linux-gnu /usr/lib)
+set(GRETA_DEVICE_LIBS_MISSING "")
 if(NOT GRETA_BITCODE)
-  message(FATAL_ERROR "rocm: no device libraries (amdgcn/bitcode/*.bc); install ROCm or the package rocm-device-libs.")
+  set(GRETA_DEVICE_LIBS_MISSING "no device libraries (amdgcn/bitcode/*.bc); install ROCm or the package rocm-device-libs")
+  return()
 endif()
 set(GRETA_DEVICE_LIBS ${CMAKE_BINARY_DIR}/device_libs)
 file(MAKE_DIRECTORY ${GRETA_DEVICE_LIBS})
@@ -16,7 +19,7 @@ endforeach()
 set(isa ${GRETA_DEVICE_LIBS}/oclc_isa_version_942)
 if(NOT EXISTS ${isa}.bc)
   # The data layout must be the compiler's own: it is asked for it.
-  set(to_amdgpu ${CMAKE_OBJCXX_COMPILER} --target=amdgcn-amd-amdhsa -nogpulib -emit-llvm)
+  set(to_amdgpu ${GRETA_GFX942_COMPILER} --target=amdgcn-amd-amdhsa -nogpulib -emit-llvm)
   execute_process(COMMAND ${to_amdgpu} -x c /dev/null -S -o - OUTPUT_VARIABLE empty_module RESULT_VARIABLE result)
   string(REGEX MATCH "target datalayout = [^\n]*\ntarget triple = [^\n]*\n" header "${empty_module}")
   file(WRITE ${isa}.ll
@@ -26,6 +29,7 @@ if(NOT EXISTS ${isa}.bc)
   endif()
   if(NOT result EQUAL 0)
     file(REMOVE ${isa}.bc)
-    message(FATAL_ERROR "rocm: ${CMAKE_OBJCXX_COMPILER} could not make ${isa}.bc; is its AMDGPU target built in? ${error}")
+    set(GRETA_DEVICE_LIBS_MISSING
+      "${GRETA_GFX942_COMPILER} could not make ${isa}.bc; is its AMDGPU target built in? ${error}")
   endif()
 endif()

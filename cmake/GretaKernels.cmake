@@ -4,6 +4,7 @@ include_guard(GLOBAL)   # by the top folder: every folder that links kernels nee
 #
 # Every platform: contraction off, IEEE division and square root, subnormals kept, no fast math.
 add_library(greta_hip_platform INTERFACE)
+include(GretaGfx942)
 
 if(GRETA_PLATFORM STREQUAL "host")
 
@@ -48,15 +49,9 @@ elseif(GRETA_PLATFORM STREQUAL "rocm")
   if(GRETA_WERROR)
     target_compile_options(greta_flags INTERFACE $<$<COMPILE_LANGUAGE:OBJCXX>:-Werror>)
   endif()
-  set(GRETA_HIP_OPTIONS -x hip -O3 -ffp-contract=off -fhip-fp32-correctly-rounded-divide-sqrt)
-  foreach(architecture ${GRETA_HIP_ARCHITECTURES})
-    list(APPEND GRETA_HIP_OPTIONS --offload-arch=${architecture})
-  endforeach()
-  if(EXISTS ${GRETA_ROCM_ROOT}/amdgcn/bitcode OR EXISTS ${GRETA_ROCM_ROOT}/lib/llvm/lib/clang)
-    list(APPEND GRETA_HIP_OPTIONS --rocm-path=${GRETA_ROCM_ROOT})
-  else()
-    include(GretaDeviceLibs)   # Debian's device libraries know no gfx942
-    list(APPEND GRETA_HIP_OPTIONS --rocm-device-lib-path=${GRETA_DEVICE_LIBS})
+  greta_gfx942_options(GRETA_HIP_OPTIONS ${CMAKE_OBJCXX_COMPILER})
+  if(GRETA_HIP_OPTIONS_MISSING)
+    message(FATAL_ERROR "rocm: ${GRETA_HIP_OPTIONS_MISSING}")
   endif()
 
 elseif(GRETA_PLATFORM STREQUAL "cuda")

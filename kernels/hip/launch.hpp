@@ -72,6 +72,18 @@ ErasedArgument erase(const T& scalar) {
   return e;
 }
 
+template <class T>
+constexpr Parameter parameter() {
+  using Kind = Parameter::Kind;
+  constexpr bool is_integer = std::is_integral_v<T> || std::is_enum_v<T>;
+  constexpr bool is_signed = std::is_signed_v<T> || std::is_enum_v<T>;
+  if constexpr (std::is_pointer_v<T>) return {Kind::kPointer, sizeof(T)};
+  if constexpr (std::is_same_v<T, float>) return {Kind::kF32, sizeof(T)};
+  if constexpr (is_integer && sizeof(T) == 4) return {is_signed ? Kind::kI32 : Kind::kU32, sizeof(T)};
+  if constexpr (is_integer && sizeof(T) == 8) return {is_signed ? Kind::kI64 : Kind::kU64, sizeof(T)};
+  return {Kind::kBytes, sizeof(T)};
+}
+
 }  // namespace detail
 
 template <class... P, class... A>
@@ -91,7 +103,9 @@ void launch(Stream& stream, const LaunchShape& shape, void (*kernel)(P...), cons
           auto* ctx = static_cast<Context*>(c);
           std::apply(ctx->kernel, *ctx->values);
         };
-        dispatch(stream, shape, {reinterpret_cast<const void*>(kernel), pointers.data(), invoke, &context});
+        static constexpr std::array<Parameter, sizeof...(P)> parameters = {detail::parameter<P>()...};
+        observed_dispatch(stream, shape, erased,
+                          {reinterpret_cast<const void*>(kernel), pointers.data(), invoke, &context, parameters});
       },
       values);
   end_launch(stream, shape);

@@ -2,6 +2,7 @@
 // the argument's name, so that a wrong type or extent never becomes a fault in some later copy.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "kernels/hip/launch_ring.hpp"
 #include "kernels/hip/registry.hpp"
@@ -117,6 +118,19 @@ void begin_launch(Stream& stream, const LaunchShape& shape, std::span<const Eras
   if (neutral::note_recorded(shape)) return;
   platform::before_launch(stream);
   neutral::note_launch(stream, shape, arguments);
+}
+
+namespace {
+LaunchObserver* g_observer = nullptr;
+}
+
+LaunchObserver* set_launch_observer(LaunchObserver* observer) { return std::exchange(g_observer, observer); }
+
+void observed_dispatch(Stream& stream, const LaunchShape& shape, std::span<const ErasedArgument> arguments,
+                       const KernelCall& call) {
+  if (g_observer) g_observer->before(shape, arguments, call);
+  dispatch(stream, shape, call);
+  if (g_observer) g_observer->after(shape, arguments, call);
 }
 
 void end_launch(Stream& stream, const LaunchShape& shape) {

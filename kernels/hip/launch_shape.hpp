@@ -50,15 +50,38 @@ struct ErasedArgument {
 /// Checks the arguments against the registry and the shape against the device, notes the launch in the ring; throws
 /// kInvalidArgument naming kernel, argument, buffer, got and wanted. Throws the sticky fault if there was one.
 void begin_launch(Stream& stream, const LaunchShape& shape, std::span<const ErasedArgument> arguments);
+/// One parameter as the kernel's signature has it.
+struct Parameter {
+  enum class Kind { kPointer, kF32, kI32, kU32, kI64, kU64, kBytes };  ///< kBytes: a struct, or a scalar of other size
+  Kind kind;
+  size_t bytes;
+};
 /// Runs or enqueues. `invoke` is used on host, `kernel` and `pointers` on GPUs.
 struct KernelCall {
   const void* kernel;
-  void** pointers;
+  void** pointers;  ///< to the values, one a parameter
   void (*invoke)(void* context);
   void* context;
+  std::span<const Parameter> parameters;
 };
 void dispatch(Stream& stream, const LaunchShape& shape, const KernelCall& call);
+/// dispatch() between the two calls of the observer, if there is one.
+void observed_dispatch(Stream& stream, const LaunchShape& shape, std::span<const ErasedArgument> arguments,
+                       const KernelCall& call);
 /// After the launch: in checked mode the guard zones of its buffers.
 void end_launch(Stream& stream, const LaunchShape& shape);
+
+/// Sees every launch of the process after its checks, before and after it is dispatched, on the launching thread: for
+/// tools that write down what is launched (greta isa --export). On host the work is done when after() is called.
+class LaunchObserver {
+ public:
+  virtual void before(const LaunchShape& shape, std::span<const ErasedArgument> arguments, const KernelCall& call) = 0;
+  virtual void after(const LaunchShape& shape, std::span<const ErasedArgument> arguments, const KernelCall& call) = 0;
+
+ protected:
+  ~LaunchObserver() = default;
+};
+/// Null for none; returns the one before. Not while another thread launches.
+LaunchObserver* set_launch_observer(LaunchObserver* observer);
 
 }  // namespace greta::hip

@@ -1,0 +1,106 @@
+# What gfx942 code is compiled with: by the rocm platform, and on host for the code objects that `greta isa` reads.
+#
+# greta_gfx942_options(VARIABLE COMPILER): options of COMPILER for a .hip file, device libraries included; empty, and the
+# reason in VARIABLE_MISSING, where there are no device libraries.
+function(greta_gfx942_options variable compiler)
+  set(options -x hip -O3 -ffp-contract=off -fhip-fp32-correctly-rounded-divide-sqrt)
+  foreach(architecture ${GRETA_HIP_ARCHITECTURES})
+    list(APPEND options --offload-arch=${architecture})
+  endforeach()
+  if(EXISTS ${GRETA_ROCM_ROOT}/amdgcn/bitcode OR EXISTS ${GRETA_ROCM_ROOT}/lib/llvm/lib/clang)
+    list(APPEND options --rocm-path=${GRETA_ROCM_ROOT})
+  else()
+    set(GRETA_GFX942_COMPILER ${compiler})
+    include(GretaDeviceLibs)   # Debian's device libraries know no gfx942
+    if(GRETA_DEVICE_LIBS_MISSING)
+      set(${variable} "" PARENT_SCOPE)
+      set(${variable}_MISSING "${GRETA_DEVICE_LIBS_MISSING}" PARENT_SCOPE)
+      return()
+    endif()
+    list(APPEND options --rocm-device-lib-path=${GRETA_DEVICE_LIBS})
+  endif()
+  set(${variable} "${options}" PARENT_SCOPE)
+  set(${variable}_MISSING "" PARENT_SCOPE)
+endfunction()
+
+# greta_gfx942_object(OUTPUT SOURCE): a code object from a .hip file, remade when the source or a header changes.
+function(greta_gfx942_object output source)
+  get_filename_component(folder ${output} DIRECTORY)
+  file(MAKE_DIRECTORY ${folder})
+  file(RELATIVE_PATH name ${CMAKE_SOURCE_DIR} ${source})
+  add_custom_command(
+    OUTPUT ${output}
+    COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${GRETA_GFX942_COMPILER} ${GRETA_GFX942_OPTIONS} -std=c++20
+            -I${CMAKE_SOURCE_DIR} ${GRETA_HIP_INCLUDE_OPTION} -D__HIP_PLATFORM_AMD__=1 --cuda-device-only
+            --no-gpu-bundle-output -MD -MF ${output}.d -MT ${output} -c ${source} -o ${output}
+    DEPENDS ${source} DEPFILE ${output}.d COMMENT "gfx942 code object of ${name}" VERBATIM)
+endfunction()
+
+# greta_gfx942_targets(): on host, the targets gfx942_objects (every kernel, into <build>/gfx942/) and gfx942_defects
+# (seeded regressions, into <build>/gfx942/defects/), which no other target asks for. <build>/gfx942/index.txt tells
+# `greta isa` where everything is, or what is missing; then the targets say so and fail.
+function(greta_gfx942_targets)
+  set(GRETA_HIP_ARCHITECTURES gfx942)
+  set(folder ${CMAKE_BINARY_DIR}/gfx942)
+  set(missing "")
+  greta_find_gfx942_compiler()
+  find_path(GRETA_HIP_INCLUDE hip/hip_runtime.h HINTS ${GRETA_ROCM_ROOT}/include)
+  if(NOT GRETA_GFX942_COMPILER)
+    set(missing "no compiler for gfx942 (clang++ of ROCm, or clang++-19)")
+  elseif(NOT GRETA_HIP_INCLUDE)
+    set(missing "no hip/hip_runtime.h")
+  else()
+    greta_gfx942_options(GRETA_GFX942_OPTIONS ${GRETA_GFX942_COMPILER})
+    set(missing "${GRETA_GFX942_OPTIONS_MISSING}")
+  endif()
+  set(GRETA_HIP_INCLUDE_OPTION "")
+  if(NOT GRETA_HIP_INCLUDE STREQUAL "/usr/include")   # which must stay behind the library's own folders
+    set(GRETA_HIP_INCLUDE_OPTION -isystem ${GRETA_HIP_INCLUDE})
+  endif()
+  set(index "")
+  if(NOT missing)
+    execute_process(COMMAND ${GRETA_GFX942_COMPILER} --version OUTPUT_VARIABLE version)
+    string(REGEX REPLACE "\n.*" "" version "${version}")
+    string(APPEND index "compiler=${version}\n")
+    get_filename_component(compiler_real ${GRETA_GFX942_COMPILER} REALPATH)   # its tools lie beside it
+    get_filename_component(tools ${compiler_real} DIRECTORY)
+    foreach(tool readelf objdump mca)
+      find_program(GRETA_LLVM_${tool} NAMES llvm-${tool} llvm-${tool}-19 HINTS ${tools} NO_DEFAULT_PATH)
+      find_program(GRETA_LLVM_${tool} NAMES llvm-${tool}-19)
+      if(NOT GRETA_LLVM_${tool})
+        set(missing "no llvm-${tool}")
+      endif()
+      string(APPEND index "${tool}=${GRETA_LLVM_${tool}}\n")
+    endforeach()
+  endif()
+  if(missing)
+    set(advice "${missing}; install ROCm 6 or newer, or: apt-get install clang-19 llvm-19 lld-19 libamdhip64-dev rocm-device-libs")
+    foreach(target gfx942_objects gfx942_defects)
+      add_custom_target(${target} COMMAND ${CMAKE_COMMAND} -E echo "${advice}" COMMAND false VERBATIM)
+    endforeach()
+    file(WRITE ${folder}/index.txt "missing=${advice}\n")
+    return()
+  endif()
+
+  # planted_faults.hip holds faults on purpose, for the runtime to find.
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/*/*.hip ${CMAKE_SOURCE_DIR}/kernels/hip/gpu/*.hip)
+  list(FILTER sources EXCLUDE REGEX "(_test|/planted_faults)\\.hip$")
+  file(GLOB defects CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/verify/defects/isa/*.hip)
+  set(objects "")
+  foreach(source ${sources})
+    file(RELATIVE_PATH name ${CMAKE_SOURCE_DIR}/kernels ${source})
+    string(REGEX REPLACE "\\.hip$" "" name ${name})
+    greta_gfx942_object(${folder}/${name}.co ${source})
+    list(APPEND objects ${folder}/${name}.co)
+    string(APPEND index "object=${name}\n")
+  endforeach()
+  add_custom_target(gfx942_objects DEPENDS ${objects})
+  set(objects "")
+  foreach(source ${defects})
+    get_filename_component(name ${source} NAME_WE)
+    greta_gfx942_object(${folder}/defects/${name}.co ${source})
+    list(APPEND objects ${folder}/defects/${name}.co)
+  endforeach()
+  add_custom_target(gfx942_defects DEPENDS ${objects})
+  file(WRITE ${folder}/index.txt "${index}")
+endfunction()
