@@ -10,6 +10,7 @@
 #include "kernels/hip/error.hpp"
 
 #include "model/defects.hpp"
+#include "runners/isa/code_object.hpp"
 #include "runners/test_steps.hpp"
 #include "runners/verbs.hpp"
 
@@ -76,6 +77,7 @@ class Plan {
     for (const Room& room : kRooms) google_test(room.binary, room.binary, "", room.limit_s);
     green("verify", {"verify", "--tier", full_ ? "full" : "quick"}, full_ ? 7200 : 900);
     gates();
+    isa();
     // Not to know how fast: that what the ladders list can be timed, and that timed launches gave right answers.
     green("bench", {"bench", "--filter", "^(rms_norm|rope)/", "--benchmark_min_time=0.02"}, 600);
     return std::move(steps_);
@@ -105,6 +107,13 @@ class Plan {
            const std::string& text, double limit) {
     const std::string records = verb(name, arguments, limit);
     steps_.back().judge = expect_red_record(records, verdict, text);
+  }
+
+  /// The gfx942 code of the kernels; the host build makes it where there is a compiler for it.
+  void isa() {
+    if (hip::platform_name() != "host") return;
+    green("isa", {"isa"}, 900);
+    steps_.back().skip_reason = isa::read_toolchain().missing;
   }
 
   std::vector<std::string> gate(std::vector<std::string> more) const {

@@ -1,6 +1,8 @@
 // The runtime's own kernels: poison, and guard zones set and checked on the device.
 #include "kernels/hip/gpu/memory.hpp"
 
+#include <cstddef>
+
 #include "kernels/hip/hip.hpp"
 
 namespace greta::hip::gpu {
@@ -30,9 +32,12 @@ __global__ void GRETA_LAUNCH_BOUNDS(256, 8) guard_check_kernel(GuardZones zones,
   for (uintptr_t word = (begin & ~uintptr_t{3}) + 4 * threadIdx.x; word < end; word += 4 * blockDim.x) {
     const bool whole = word >= begin && word + 4 <= end;
     const uint32_t wanted = static_cast<uint32_t>(word >> 2) * 0x9e3779b1u ^ 0xd9c1b2a3u;
-    if (whole && *reinterpret_cast<const uint32_t*>(word) == wanted) continue;
-    for (uintptr_t at = word; at < word + 4; ++at) {
-      if (at < begin || at >= end || *reinterpret_cast<const uint8_t*>(at) == guard_byte(at)) continue;
+    // Through the zone's pointer: from a number, gfx942 would get loads that also look at LDS (flat_load).
+    const uint8_t* const bytes = zone.begin + static_cast<std::ptrdiff_t>(word - begin);
+    if (whole && *reinterpret_cast<const uint32_t*>(bytes) == wanted) continue;
+    for (int i = 0; i < 4; ++i) {
+      const uintptr_t at = word + i;
+      if (at < begin || at >= end || bytes[i] == guard_byte(at)) continue;
       const unsigned long long index = static_cast<unsigned long long>(zones.first_index) + blockIdx.x;
       atomicMin(first, index << kOffsetBits | static_cast<unsigned long long>(at - begin));
       return;

@@ -1,0 +1,87 @@
+// The manifest: for each kernel of each code object, what class it is, how it is launched, and what its binary does not
+// say. A kernel without a row is red, and so is a row without a kernel. First match counts.
+#include "runners/isa/rules.hpp"
+
+namespace greta::runners::isa {
+namespace {
+
+constexpr const char* kYardstick = "the plain first rung, which others are measured against";
+constexpr const char* kVector = "fp32 vector rung: bound by multiply-adds, neither by matrix units nor by bytes";
+constexpr const char* kRagged = "for widths and addresses that are not on 16 bytes; models do not launch it";
+constexpr const char* kRuntime = "the runtime's own, not on the way of a model";
+constexpr const char* kFewRows = "few rows of activations: bound by the weights' bytes, of which it reads each once";
+constexpr const char* kSmall = "launch-bound: one row a decoded token";
+
+const Row kRows[] = {
+    // ------------------------------------------------------------------------------------------------ attention
+    {"prefill_attention/v1_naive", ".*", Kind::kHardOnly, {.threads = 256}, kYardstick},
+    {"prefill_attention/v2_online_softmax", ".*", Kind::kHardOnly, {.threads = 256}, kVector},
+    {"prefill_attention/v4_mma", ".*", Kind::kHardOnly, {.threads = 256}, "being built, not in the ladder yet"},
+    {"decode_attention/v1_naive", ".*", Kind::kHardOnly, {.threads = 256}, kYardstick},
+    {"decode_attention/v2_split_kv", ".*_merge_kernel<.*", Kind::kHardOnly, {.threads = 256}, kSmall},
+    {"decode_attention/v2_split_kv", ".*", Kind::kHardOnly, {.threads = 256}, kVector},
+
+    // ------------------------------------------------------------------------------------------------ matmul
+    {"quant_matmul/float_v1", ".*", Kind::kHardOnly, {.threads = 256}, kYardstick},
+    {"quant_matmul/gemm_v1", ".*", Kind::kHardOnly, {.threads = 256}, kYardstick},
+    {"quant_matmul/gemv_v1", ".*", Kind::kHardOnly, {.threads = 256}, kYardstick},
+    {"quant_matmul/gemv_v2", ".*", Kind::kBandwidth, {.threads = 128}},
+    {"quant_matmul/gemm_v2", ".*Tile<.*, [14], 1, 1, 4> >", Kind::kHardOnly, {.threads = 256}, kFewRows},
+    {"quant_matmul/gemm_v2", ".*", Kind::kInteger, {.threads = 512}},
+    {"quant_matmul/quantize_v1",
+     ".*",
+     Kind::kBandwidth,
+     {.threads = 256},
+     "",
+     {{"divisions", 2, "two a block of 32 or 256 values: the scale and its inverse, by definition exactly rounded"},
+      {"divergent_branches", 2, "a row's ragged end, and the lanes that write a block's scale"}}},
+
+    // ------------------------------------------------------------------------------------------------ elementwise
+    {"rms_norm/v2_row_in_registers", ".*", Kind::kBandwidth, {.threads = 256}},
+    {"add_rms_norm/v1_row_in_registers", ".*", Kind::kBandwidth, {.threads = 256}},
+    {"rope/v2_angles_in_registers",
+     ".*",
+     Kind::kBandwidth,
+     {.threads = 256},
+     "",
+     {{"wide_share", 80, "with every position, 4 bytes, and rows of few heads"}}},
+    {"rope_kv_store/v1_heads_in_flight", ".*", Kind::kBandwidth, {.threads = 256}},
+    {"swiglu_quantize/v1_lanes_of_a_block", ".*", Kind::kBandwidth, {.threads = 256}},
+    {"rms_norm/v1_row_per_workgroup", "rms_norm_kernel<.*, true>", Kind::kBandwidth, {.threads = 256}},
+    {"rms_norm/v1_row_per_workgroup", ".*", Kind::kHardOnly, {.threads = 256}, kRagged},
+    {"rope/v1_token_per_workgroup",
+     "rope_kernel<(half_t|bf16_t), .*, 8>|rope_kernel<float, .*, 4>",
+     Kind::kBandwidth,
+     {.threads = 256}},
+    {"rope/v1_token_per_workgroup", ".*", Kind::kHardOnly, {.threads = 256}, kRagged},
+    {"kv_store/v1_token_per_workgroup", "kv_store_kernel<(.*, 8|float, 4)>", Kind::kBandwidth, {.threads = 256}},
+    {"kv_store/v1_token_per_workgroup", ".*", Kind::kHardOnly, {.threads = 256}, kRagged},
+    {"swiglu/v1_elementwise",
+     "swiglu_kernel<bf16_t, .ExpMode.0, true>",
+     Kind::kBandwidth,
+     {.threads = 256},
+     "",
+     {{"valu_share", 65, "portable exp2, which exists to compare bits; models run the hardware's"}}},
+    {"swiglu/v1_elementwise", "swiglu_kernel<.*, true>", Kind::kBandwidth, {.threads = 256}},
+    {"swiglu/v1_elementwise",
+     ".*",
+     Kind::kHardOnly,
+     {.threads = 256},
+     kRagged,
+     {{"divisions", 1, "the quotient of SiLU, exactly rounded by definition; one element at a time here"}}},
+    {"residual_add/v1_elementwise", "residual_add_kernel<true>", Kind::kBandwidth, {.threads = 256}},
+    {"residual_add/v1_elementwise", ".*", Kind::kHardOnly, {.threads = 256}, kRagged},
+    {"embedding/v1_token_per_workgroup", ".*", Kind::kHardOnly, {.threads = 256}, kSmall},
+    {"argmax/v1_row_per_workgroup", ".*", Kind::kHardOnly, {.threads = 256}, kSmall},
+
+    // ------------------------------------------------------------------------------------------------ runtime
+    {"ceilings/ceilings", ".*", Kind::kHardOnly, {.threads = 256}, "measures the device, not a kernel"},
+    {"hip/flag_probe", ".*", Kind::kHardOnly, {.threads = 256}, kRuntime},
+    {"hip/gpu/memory", ".*", Kind::kHardOnly, {.threads = 256}, kRuntime},
+};
+
+}  // namespace
+
+std::span<const Row> manifest() { return kRows; }
+
+}  // namespace greta::runners::isa
