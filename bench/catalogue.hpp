@@ -15,6 +15,7 @@ void add_quant_matmul(std::vector<BenchCase>& to);
 void add_rope(std::vector<BenchCase>& to);
 void add_kv_store(std::vector<BenchCase>& to);
 void add_rope_kv_store(std::vector<BenchCase>& to);
+void add_prefill_attention(std::vector<BenchCase>& to);
 void add_swiglu(std::vector<BenchCase>& to);
 void add_swiglu_quantize(std::vector<BenchCase>& to);
 void add_residual_add(std::vector<BenchCase>& to);

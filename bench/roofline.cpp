@@ -100,7 +100,7 @@ Ceilings Ceilings::fixed(double copy, double read, double compute) {
   Ceilings c;
   c.fixed_ = true;
   c.copy_ = copy, c.read_ = read;
-  c.compute_ = {{Compute::kF32, compute}, {Compute::kI8, compute}};
+  c.compute_ = {{Compute::kF32, compute}, {Compute::kI8, compute}, {Compute::kMatrix, compute}};
   return c;
 }
 

@@ -224,6 +224,13 @@ void Llama::attention(Pass& pass, int64_t layer) {
   const float scale = defect == Defect::kScaleOmitted ? 1.0f : 0.0f;
   const int64_t head_map = defect == Defect::kWrongGqaMap ? 1 : 0;
   const size_t q_elements = static_cast<size_t>(pass.rows * c.n_heads * c.head_dim);
+  const auto workspace_of = [&](size_t floats) -> hip::DeviceView<float> {
+    if (s.attention_workspace.count() < floats) {
+      s.attention_workspace = hip::DeviceTensor("attention.workspace", DType::kF32, floats + floats / 2);
+      s.steps.clear();  // recorded steps know the old one
+    }
+    return floats ? s.attention_workspace.view().as<float>("workspace") : hip::DeviceView<float>{};
+  };
   if (!pass.decode) {
     PrefillAttentionProblem p;
     p.batch = 1, p.n_tokens = pass.rows, p.n_kv = pass.start + pass.rows, p.n_heads = c.n_heads;
@@ -232,24 +239,19 @@ void Llama::attention(Pass& pass, int64_t layer) {
     PrefillAttentionArgs args;
     args.q = s.q.view().slice(0, q_elements), args.o = s.attn_out.view().slice(0, q_elements);
     args.k = cache_->k(layer, pass.slot), args.v = cache_->v(layer, pass.slot);
-    args.scale = scale, args.exp = options_.exp;
+    args.scale = scale, args.exp = options_.exp, args.workspace = workspace_of(prefill_attention_workspace(p));
     prefill_attention(stream(), *prefill_rung_, p, args);
     return;
   }
   DecodeAttentionProblem p;
   p.batch = pass.rows, p.n_kv = pass.max_kv, p.n_heads = c.n_heads, p.n_kv_heads = c.n_kv_heads;
   p.head_dim = c.head_dim, p.kv_capacity = cache_->capacity(), p.head_map = head_map, p.dtype = options_.kv;
-  const size_t workspace = decode_attention_workspace(p);
-  if (s.attention_workspace.count() < workspace) {
-    s.attention_workspace = hip::DeviceTensor("decode_attention.workspace", DType::kF32, workspace + workspace / 2);
-    s.steps.clear();  // recorded steps know the old one
-  }
   const size_t kv_elements = static_cast<size_t>(p.kv_elements());
   DecodeAttentionArgs args;
   args.q = s.q.view().slice(0, q_elements), args.o = s.attn_out.view().slice(0, q_elements);
   args.k = cache_->k(layer).slice(0, kv_elements), args.v = cache_->v(layer).slice(0, kv_elements);
   args.n_kv_of = s.input(Scratch::kNKv, pass.rows);
-  args.workspace = s.attention_workspace.view().as<float>("workspace");
+  args.workspace = workspace_of(decode_attention_workspace(p));
   args.scale = scale, args.exp = options_.exp;
   decode_attention(stream(), *decode_rung_, p, args);
 }

@@ -15,8 +15,8 @@
 //             online  N_o = min(n, 512) + 8 + splits + 1 (the keys of a split, its rescales, the merge)
 //                     N_l = 6 + min(tiles, 8) + splits + 1 (the tree, the tiles of a split, the merge)
 //   so      num = sum_j p_j |v_jc| ((1+rho_j)(1+gamma(N_o)) - 1),  den = sum_j p_j ((1+rho_j)(1+gamma(N_l)) - 1)
-//             mma     (matrix tiles; r is the largest coefficient of the models in kernels/hip/matrix_model.hpp for a sum
-//                     of n terms: CDNA3 8 + 2.01 ceil(n/8), Hopper 10.5 ceil(n/16), a chain of fma n)
+//             mma     (matrix tiles; r is the largest coefficient of the models in hip/matrix_model.hpp for a sum of
+//                     n terms: CDNA3 8 + 2.01 ceil(n/8), Hopper 10.5 ceil(n/16), a chain of fma n)
 //                     eps_j with r(D) + 2 for D + 3;  N_o = r(min(n, 512)) + 8 + splits + 1, N_l = as online
 //                     p is rounded to T before the second product: p_j (1 + u_T), and half a subnormal of T absolute
 //             |O^ - O| <= (num + |O| den) / (l - den)  (1 + u) + u |O|,  and the rounding to O's type

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "kernels/hip/runtime.hpp"
+#include "verify/compare.hpp"
 #include "verify/draw.hpp"
 
 namespace greta::verify {
@@ -239,6 +241,22 @@ Data with_more_capacity(const PrefillAttentionProblem& p, const Data& data) {
     out[name] = std::move(more);
   }
   return out;
+}
+
+reference::MatrixMachine matrix_machine() {
+  if (hip::platform_name() == "cuda") return {MatrixModel::kHopper, 32};
+  if (hip::platform_name() == "rocm") return {MatrixModel::kCdna3, 64};
+  return {hip::exec_config().matrix_model, hip::exec_config().wave};
+}
+
+void keep_hidden_values_finite(const PrefillAttentionProblem& p, Data& data) {
+  Tensor& v = data["v"];
+  for (int64_t b = 0; b < p.batch; ++b) {
+    const int64_t keys = keys_of(p, data, b), seen_by_all = keys - tokens_of(p, data, b) + 1;
+    const int64_t first = (b * p.capacity() + seen_by_all) * kv_width(p), end = (b * p.capacity() + keys) * kv_width(p);
+    for (int64_t i = first; i < end; ++i)
+      if (is_nan(v.dtype, v.bits(i))) v.set(i, 0.0f);
+  }
 }
 
 }  // namespace greta::verify

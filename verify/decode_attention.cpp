@@ -101,7 +101,7 @@ class DecodeAttention final : public OperatorOf<P, DecodeAttentionRung> {
   }
   std::vector<Tensor> twin_of(const P& p, const std::string& arithmetic, const Data& data) const override {
     return {filled(attention_rows("o", as_prefill(p), true),
-                   reference::decode_attention_twin(p, arithmetic, attention_values(data).inputs()))};
+                   reference::decode_attention_twin(p, arithmetic, attention_values(data).inputs(), matrix_machine()))};
   }
   std::vector<reference::Bounded> oracle_of(const P& p, const std::string& arithmetic, ExpMode exp,
                                             const Data& data) const override {

@@ -86,6 +86,9 @@ class Operator {
   virtual std::string refuses(const std::string& rung, const std::string& problem) const = 0;
 
   virtual Data draw(const std::string& problem, Inputs kind, uint64_t seed) const = 0;
+  /// For tier N: makes one element of every floating-point input NaN. False when there is none.
+  virtual bool plant_nans(const std::string& problem, const std::string& arithmetic, Data& data,
+                          uint64_t seed) const = 0;
   /// Poisons the outputs, launches, waits. Throws what the launch throws.
   virtual std::vector<Output> run(const std::string& rung, const std::string& problem, const Data& data,
                                   const RunOptions& options) const = 0;

@@ -4,8 +4,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "kernels/hip/error.hpp"
 #include "kernels/hip/problem.hpp"
+#include "reference/random.hpp"
 #include "verify/operator.hpp"
 
 namespace greta::verify {
@@ -43,6 +47,11 @@ class OperatorOf : public Operator {
   Data draw(const std::string& line, Inputs kind, uint64_t seed) const override {
     return kind == Inputs::kInteger ? integers(parse(line), seed) : random(parse(line), seed);
   }
+  bool plant_nans(const std::string& line, const std::string& arithmetic, Data& data, uint64_t seed) const override {
+    reference::Random random(seed);
+    plant_nan(parse(line), arithmetic, data, random);
+    return std::any_of(data.tensors.begin(), data.tensors.end(), takes_nan);
+  }
   std::vector<Output> run(const std::string& rung, const std::string& line, const Data& data,
                           const RunOptions& options) const override {
     return launch(find_rung<R>(name(), ladder(), rung), parse(line), data, options);
@@ -67,6 +76,14 @@ class OperatorOf : public Operator {
     const P problem = from_line<P>(line);
     validate(problem);
     return problem;
+  }
+
+  static bool takes_nan(const Tensor& tensor) { return is_float(tensor.dtype) && tensor.name != "scale"; }
+  /// One element of every floating-point input, at random.
+  virtual void plant_nan(const P&, const std::string&, Data& data, reference::Random& random) const {
+    for (Tensor& tensor : data.tensors)
+      if (takes_nan(tensor))
+        tensor.set(static_cast<int64_t>(random.below(static_cast<uint64_t>(tensor.count()))), std::nanf(""));
   }
 
   virtual std::span<const R> ladder() const = 0;

@@ -144,12 +144,15 @@ class PrefillAttention final : public OperatorOf<P, PrefillAttentionRung> {
     }
     args.scale = scale_of(data);
     args.exp = options.exp;
+    if (const size_t floats = prefill_attention_workspace(p))
+      args.workspace = buffers.scratch("workspace", DType::kF32, floats).as<float>("workspace");
     prefill_attention(buffers.stream(), rung, p, args);
     return buffers.collect();
   }
   std::vector<Tensor> twin_of(const P& p, const std::string& arithmetic, const Data& data) const override {
-    return {filled(attention_rows("o", p, false),
-                   reference::prefill_attention_twin(p, arithmetic, attention_values(data).inputs()))};
+    return {
+        filled(attention_rows("o", p, false),
+               reference::prefill_attention_twin(p, arithmetic, attention_values(data).inputs(), matrix_machine()))};
   }
   std::vector<reference::Bounded> oracle_of(const P& p, const std::string& arithmetic, ExpMode exp,
                                             const Data& data) const override {
@@ -164,7 +167,11 @@ class PrefillAttention final : public OperatorOf<P, PrefillAttentionRung> {
     if (p.n_tokens > 1) out.insert(out.end(), {"query_alone", "chunks"});
     return out;
   }
-  Relation relate(const std::string& which, const P& p, const std::string&, const Data& data,
+  void plant_nan(const P& p, const std::string& arithmetic, Data& data, reference::Random& random) const override {
+    OperatorOf::plant_nan(p, arithmetic, data, random);
+    if (on_matrix_tiles(arithmetic)) keep_hidden_values_finite(p, data);
+  }
+  Relation relate(const std::string& which, const P& p, const std::string& arithmetic, const Data& data,
                   uint64_t seed) const override {
     reference::Random random(seed);
     if (which == "sequence_alone") return sequence_alone(p, data, random);
@@ -189,11 +196,16 @@ class PrefillAttention final : public OperatorOf<P, PrefillAttentionRung> {
       return relation;
     }
     for (const int64_t t : interesting_queries(p, random))
-      relation.steps.push_back(queries(p, data, t, 1, which == "decode" ? &decode_attention_operator() : nullptr));
+      relation.steps.push_back(
+          queries(p, data, t, 1, which == "decode" && decodes(arithmetic) ? &decode_attention_operator() : nullptr));
     return relation;
   }
 
  private:
+  static bool decodes(const std::string& arithmetic) {
+    const auto rungs = decode_attention_operator().rungs();
+    return std::any_of(rungs.begin(), rungs.end(), [&](const RungInfo& r) { return r.arithmetic == arithmetic; });
+  }
   /// First, last, one at random, and those on both sides of a tile's and a split's edge.
   static std::vector<int64_t> interesting_queries(const P& p, reference::Random& random) {
     std::vector<int64_t> out = {0, p.n_tokens - 1,

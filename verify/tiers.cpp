@@ -142,14 +142,8 @@ CheckResult CaseRunner::exact_twin() {
 
 CheckResult CaseRunner::nan_reaches() {
   Data data = random();
-  reference::Random random(seed_ + 1);
-  bool planted = false;
-  for (Tensor& tensor : data.tensors) {
-    if (!is_float(tensor.dtype) || tensor.name == "scale") continue;
-    tensor.set(static_cast<int64_t>(random.below(static_cast<uint64_t>(tensor.count()))), std::nanf(""));
-    planted = true;
-  }
-  if (!planted) return skip("no floating-point input to put a NaN into");
+  if (!op_.plant_nans(problem_, rung_.arithmetic, data, seed_ + 1))
+    return skip("no floating-point input to put a NaN into");
   std::vector<Tensor> want = op_.twin(problem_, rung_.arithmetic, data);
   std::vector<Output> got = launch(data, ExpMode::kPortable);
   for (size_t i = 0; i < got.size(); ++i) {
@@ -188,7 +182,11 @@ CheckResult CaseRunner::statistical() {
   CheckResult all = green();
   for (size_t i = 0; i < got.size(); ++i) {
     const Statistics s = statistics(got[i].got, oracle.at(i), got[i].around.written);
-    if (const std::string text = exceeded(s, ceilings_for(got[i].got.dtype, s.elements)); !text.empty())
+    Ceilings ceilings = ceilings_for(got[i].got.dtype, s.elements);
+    // Weights rounded to 16 bits leave an error of about u times a typical output, in every output: one in a hundred is
+    // so small, by cancellation, that it is tens of its own ulps. The mean square above is held to u^2 all the same.
+    if (rung_.arithmetic == "online_mma") ceilings.p99_ulp = 32;
+    if (const std::string text = exceeded(s, ceilings); !text.empty())
       join(all, make(Verdict::kFail, fmt::format("{}: {}", got[i].got.name, text),
                      fmt::format("  {}: {}\n", got[i].got.name, text)));
     if (i > 0) continue;

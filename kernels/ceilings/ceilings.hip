@@ -81,6 +81,34 @@ __global__ GRETA_LAUNCH_BOUNDS(kThreads, 4) void dot_kernel(float* sink, int rou
   if (all == 0x7fffabcd) sink[0] = 1.0f;
 }
 
+constexpr int kMatrixSide = 4, kMatrixSums = kMatrixSide * kMatrixSide;
+
+/// Sixteen independent tiles a wave. The operands are small numbers, so that sums stay finite.
+__global__ GRETA_LAUNCH_BOUNDS(kThreads, 2) void matrix_kernel(float* sink, int rounds) {
+  hip::FragmentA<bf16_t> a[kMatrixSide];
+  hip::FragmentB<bf16_t> b[kMatrixSide];
+  hip::FragmentC c[kMatrixSums] = {};
+  GRETA_UNROLL
+  for (int s = 0; s < kMatrixSide; ++s) {
+    GRETA_UNROLL
+    for (int i = 0; i < hip::kFragmentCapacity; ++i) {
+      a[s].v[i] = hip::from_float<bf16_t>(static_cast<float>(hip::lane_id() % 7 - 3 + s + i) * 0.01f);
+      b[s].v[i] = hip::from_float<bf16_t>(static_cast<float>(hip::lane_id() % 5 - 2 + s - i) * 0.01f);
+    }
+  }
+  for (int r = 0; r < rounds; ++r) {
+    GRETA_UNROLL
+    for (int s = 0; s < kMatrixSums; ++s) c[s] = hip::mma_16x16x16(a[s / kMatrixSide], b[s % kMatrixSide], c[s]);
+  }
+  float sum = 0.0f;
+  GRETA_UNROLL
+  for (int s = 0; s < kMatrixSums; ++s) {
+    // Every element: half of a tile that nobody reads may not be computed.
+    for (int i = 0; i < hip::tile_elements(hip::wave_size()); ++i) sum += c[s].v[i];
+  }
+  if (sum == 0x1.234566p-90f) sink[0] = sum;
+}
+
 void check_packs(const char* what, const void* address, size_t count) {
   require_aligned(what, address, 16);
   if (count == 0 || count % 4) throw_invalid(concat(what, " must have a positive multiple of 4 elements, got ", count));
@@ -107,7 +135,9 @@ void ceiling_read(hip::Stream& stream, hip::DeviceView<const float> from, hip::D
               &move_kernel<false>, hip::in("from", from, from.count()), hip::out("sink", sink, 1), n_packs);
 }
 
-const char* compute_name(Compute compute) { return compute == Compute::kF32 ? "f32 fma" : "i8 dot"; }
+const char* compute_name(Compute compute) {
+  return compute == Compute::kF32 ? "f32 fma" : compute == Compute::kI8 ? "i8 dot" : "bf16 matrix";
+}
 
 double ceiling_compute(hip::Stream& stream, Compute compute, int rounds, hip::DeviceView<float> sink) {
   const auto groups = static_cast<unsigned>(8 * std::max(1, hip::device_info().compute_units));
@@ -118,6 +148,13 @@ double ceiling_compute(hip::Stream& stream, Compute compute, int rounds, hip::De
     return threads * rounds * kFmaChains * 2;
   }
   const bool host = hip::platform_name() == "host";
+  if (compute == Compute::kMatrix) {
+    const unsigned workgroups = host ? 1 : groups;  // the model of the host is a thousand times slower than its units
+    hip::launch(stream, {"ceiling_matrix", dim3(workgroups), dim3(kThreads)}, &matrix_kernel, hip::out("sink", sink, 1),
+                rounds);
+    const double waves = static_cast<double>(workgroups) * kThreads / hip::device_info().wave_size;
+    return waves * rounds * kMatrixSums * 2 * 16 * 16 * 16;
+  }
   hip::launch(stream, {"ceiling_dot", dim3(groups), dim3(kThreads)}, host ? &dot_kernel<true> : &dot_kernel<false>,
               hip::out("sink", sink, 1), rounds);
   return threads * rounds * kSums * 32;

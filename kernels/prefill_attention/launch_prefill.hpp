@@ -36,8 +36,8 @@ struct PrefillBlock {
   bool heads_first = false;
 };
 
-/// Head of a workgroup in a grid of heads first. Neighbours have different KV heads: workgroup i runs on chiplet i mod 8
-/// of an MI300X, so with 8 KV heads each chiplet's L2 holds the K and V of one.
+/// Head of a workgroup in a grid of heads first. Neighbours have different KV heads: workgroup i runs on chiplet i
+/// mod 8 of an MI300X, so with 8 KV heads each chiplet's L2 holds the K and V of one.
 __device__ __forceinline__ int prefill_head(const AttentionShape& shape, int index) {
   const int group = shape.n_heads / shape.n_kv_heads;
   return shape.head_map == 0 ? index % shape.n_kv_heads * group + index / shape.n_kv_heads : index;

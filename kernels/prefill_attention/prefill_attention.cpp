@@ -17,9 +17,21 @@ constexpr PrefillAttentionRung kPrefillAttentionLadder[] = {
      "one thread per output row, two passes over its keys"},
     {"v2", prefill_attention_v2, attention_accepts_d64_d128<PrefillAttentionProblem>, "online_f32",
      "one pass over the keys with a running maximum, one wave per output row"},
+    {"v3", prefill_attention_v3, attention_accepts_d64_d128<PrefillAttentionProblem>, "online_f32",
+     "Q, K and V tiles in LDS, a register tile of both products in every thread"},
+    {"v4", prefill_attention_v4, attention_accepts_d64_d128<PrefillAttentionProblem>, "online_mma",
+     "both products on matrix cores, K and V copied ahead, two workgroups on a CU in turns"},
 };
 
 }  // namespace
+
+const PrefillAttentionRung kPrefillFree = {"v4_free", prefill_attention_v4_free,
+                                           [](const PrefillAttentionProblem& p) -> std::string {
+                                             if (p.head_dim != 128)
+                                               return fmt::format("head_dim must be 128, got {}", p.head_dim);
+                                             return attention_accepts_d64_d128(p);
+                                           },
+                                           "online_mma_free", "v4 without splits"};
 
 std::span<const PrefillAttentionRung> prefill_attention_ladder() { return kPrefillAttentionLadder; }
 

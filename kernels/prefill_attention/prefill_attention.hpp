@@ -17,6 +17,16 @@
 //                     * b)
 //                   Result O_c / L. Tiles and splits without a visible key do not occur for a query, so the same query
 //                   gives the same bits alone, in any chunk and in any batch.
+//   "online_mma"    tiles and splits as online_f32, both products on matrix tiles of 16x16x16 (hip/fragment.hpp) in
+//                   the arithmetic of the platform's matrix units (kernels/hip/matrix_model.hpp).
+//                     s_j = q . k_j, channels ascending by 16 from 0; m' = max(m, max_j s_j * scale_log2), one product;
+//                     a = exp2(m - m') (1 where m is still -inf); p_j = exp2(fmaf(s_j, scale_log2, -m')), 0 by select
+//                     where masked
+//                     l in four parts, g = j % 16 / 4: for each 16 keys u_b = (p+p)+(p+p) of the four of group g;
+//                     l_g = fmaf(l_g, a, (u_0+u_1)+(u_2+u_3)); at the end of a split l = (l_0+l_1)+(l_2+l_3)
+//                     o_c = o_c * a; then o += P V with p rounded to the tensors' type, keys ascending by 16
+//                   Splits as online_f32. V of a sequence must be finite as far as its cache is filled: a masked weight
+//                   is 0, and 0 times NaN is not.
 #pragma once
 
 #include <span>
@@ -49,6 +59,10 @@ using PrefillAttentionRung = Rung<PrefillAttentionProblem, PrefillAttentionLaunc
 
 /// Every rung, slowest first.
 std::span<const PrefillAttentionRung> prefill_attention_ladder();
+
+/// Outside the ladder, for benchmarks: v4 without splits, so that its speed beside v4's is what their merges cost. No
+/// decode rung has its bits, and it has no twin.
+extern const PrefillAttentionRung kPrefillFree;
 
 /// Validates the problem, asks the rung whether it accepts it (throws kInvalidArgument with its reason), checks dtypes,
 /// launches.

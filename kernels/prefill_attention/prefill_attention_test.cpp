@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 
 #include "kernels/tile/attention_test_data.hpp"
 
@@ -156,6 +157,21 @@ TEST(PrefillAttention, SameBitsOnBothWavesInEveryOrderAndPoison) {
           EXPECT_EQ(run(rung, p, in), want) << rung.name << " " << c.name << " wave " << wave;
         }
     }
+}
+
+TEST(PrefillAttention, RungsOfOneArithmeticAgreeInEveryBit) {
+  for (const Case& c : kCases) {
+    const PrefillAttentionProblem p = problem_of(c);
+    Inputs in = random_inputs(p);
+    if (p.dtype == DType::kBF16) leave_only_rounding(in.k, in.v, p.n_kv, p.n_kv_heads * p.head_dim);
+    std::map<std::string, Bits> of;
+    for (const PrefillAttentionRung& rung : prefill_attention_ladder()) {
+      const Bits o = run(rung, p, in);
+      const auto [first, fresh] = of.emplace(rung.arithmetic, o);
+      EXPECT_TRUE(fresh || o == first->second) << rung.name << " " << c.name;
+    }
+    EXPECT_TRUE(p.dtype != DType::kBF16 || p.n_kv < 64 || of["online_f32"] != of["online_mma"]) << "no order shows";
+  }
 }
 
 /// Columns [first, first + count) of tokens of Q or O.

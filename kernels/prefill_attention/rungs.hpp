@@ -8,6 +8,8 @@ namespace greta {
 
 void prefill_attention_v1(hip::Stream&, const PrefillAttentionProblem&, const PrefillAttentionArgs&);
 void prefill_attention_v2(hip::Stream&, const PrefillAttentionProblem&, const PrefillAttentionArgs&);
+void prefill_attention_v3(hip::Stream&, const PrefillAttentionProblem&, const PrefillAttentionArgs&);
 void prefill_attention_v4(hip::Stream&, const PrefillAttentionProblem&, const PrefillAttentionArgs&);
+void prefill_attention_v4_free(hip::Stream&, const PrefillAttentionProblem&, const PrefillAttentionArgs&);
 
 }  // namespace greta

@@ -1,3 +1,20 @@
+// Prefill attention v4: both products on matrix cores; K and V copied ahead into LDS; two workgroups a CU in turns.
+//   O[b,t,h,:] = sum_j softmax_j(scale * Q[b,t,h,:] . K[b,j,g,:]) V[b,j,g,:],   j <= n_kv - n_tokens + t
+// Shapes    Q, O [batch, n_tokens, n_heads, head_dim]; K, V [batch, kv_capacity, n_kv_heads, head_dim]; f16 or bf16;
+//           workspace [prefill_attention_workspace(problem)] f32: o of finished splits, each wave's own, in lane order
+// Needs     head_dim 64 or 128; n_heads % n_kv_heads == 0; n_kv >= n_tokens >= 1; rows aligned to 16 bytes; V finite in
+//           rows [0, n_kv). Sequences may be shorter (n_tokens_of, n_kv_of); their rows beyond are not written
+// Numerics  "online_mma" (prefill_attention.hpp) out of the pieces of tile/mma_attention.hpp. A row's bits depend on no
+//           other row: any chunking, batch and shape of workgroup gives the same. Tiles with masked keys run the same
+//           operations with selects in between; tiles beyond a wave's last key are not run
+// Placement 4 waves by 32 rows of one head: 128 tokens a workgroup, heads first in the grid, longest first. gfx942: Q,
+//           o (64) and scores (32) in registers, K and V^T in two 16 KiB buffers of LDS, two workgroups a CU, whose
+//           waves share a SIMD and fall out of step: one multiplies, at raised priority, while the other does softmax.
+//           sm_90a: Q (32 KiB) and a ring of four tiles by cp.async in LDS, ldmatrix; two workgroups an SM
+// From v3   multiply-adds by the tile of 16x16x16 instead of one by one, p from accumulator to operand in registers,
+//           copies in flight during both products
+// Cost      of the splits' exactness: every 512 keys o goes to the workspace and back, 64 KiB each way a workgroup
+//           beside 256 KiB of K and V (v4_free, a bench variant, does without: docs/experiments.md)
 #include "kernels/prefill_attention/launch_prefill.hpp"
 #include "kernels/tile/kv_pipeline.hpp"
 #include "kernels/tile/mma_attention.hpp"
@@ -40,7 +57,8 @@ __global__ void GRETA_LAUNCH_BOUNDS(Shape::kWaves* kWave, Shape::kWavesPerSimd)
   const int n_keys = keys_of(first + kBlockRows - 1);
 
   // Rows of this wave: what its first one and its last one see.
-  const int wave_first = first + hip::wave_id() * Tile::kRows;
+  const int wave = uniform_wave_id();
+  const int wave_first = first + wave * Tile::kRows;
   const int wave_keys = wave_first < n_tokens ? keys_of(wave_first + Tile::kRows - 1) : 0;
   const int wave_unmasked = keys_of(wave_first);
   const auto row_keys = [&](int f, int slot) { return keys_of(wave_first + 16 * f + Tile::row_in_fragment(slot)); };
@@ -54,16 +72,16 @@ __global__ void GRETA_LAUNCH_BOUNDS(Shape::kWaves* kWave, Shape::kWavesPerSimd)
       (n_keys + kAttentionTile - 1) / kAttentionTile);
   kv.start();
   [[maybe_unused]] typename Tile::Queries queries;
-  [[maybe_unused]] T* const staged = lds + kv.kLdsElements + hip::wave_id() * Tile::kRows * kHeadDim;
+  [[maybe_unused]] T* const staged = lds + kv.kLdsElements + wave * Tile::kRows * kHeadDim;
   if constexpr (Shape::kQueriesInLds)
     Tile::stage_queries(staged, [&](int r) { return row_of(q, r); });
   else
     Tile::load_queries(queries, [&](int r) { return row_of(q, r); });
 
   float* const total_o =
-      workspace + (((static_cast<size_t>(sequence) * gridDim.x + blockIdx.x) * gridDim.y + blockIdx.y) * Shape::kWaves +
-                   hip::wave_id()) *
-                      Tile::kTotalFloats;
+      workspace +
+      (((static_cast<size_t>(sequence) * gridDim.x + blockIdx.x) * gridDim.y + blockIdx.y) * Shape::kWaves + wave) *
+          Tile::kTotalFloats;
   typename Tile::PerRow total_m = {}, total_l = {};
   typename Tile::State state;
   Tile::reset(state);
@@ -71,7 +89,7 @@ __global__ void GRETA_LAUNCH_BOUNDS(Shape::kWaves* kWave, Shape::kWavesPerSimd)
     const int begin = tile * kAttentionTile;
     const bool works = begin < wave_keys;
     typename Tile::Weights p;
-    typename Tile::PerRow a;
+    typename Tile::PerRow a = {};
     const T* const keys = kv.next_keys();
     if (works) {
       typename Tile::Scores s;
@@ -117,22 +135,33 @@ __global__ void GRETA_LAUNCH_BOUNDS(Shape::kWaves* kWave, Shape::kWavesPerSimd)
   if (wave_keys > 0) Tile::store_rows(state, [&](int r) { return row_of(o, r); });
 }
 
+template <class T, int kHeadDim, int kWave, ExpMode kExp, bool kSplits>
+void launch_instance(hip::Stream& stream, const char* name, const PrefillAttentionProblem& p,
+                     const PrefillAttentionArgs& args) {
+  if constexpr (kSplits || kHeadDim == 128) {
+    using Shape = PrefillV4Shape<kWave, kHeadDim>;
+    constexpr PrefillBlock kBlock = {Shape::kRows, Shape::kWaves * kWave, sizeof(T) * Shape::kLdsElements, true};
+    launch_prefill<T>(stream, name, &prefill_attention_v4_kernel<T, kHeadDim, kWave, kExp, Shape, kSplits>, kBlock, p,
+                      args, hip::out("workspace", args.workspace, kSplits ? prefill_attention_workspace(p) : 0));
+  }
+}
+
 template <bool kSplits>
 void launch_v4(hip::Stream& stream, const char* name, const PrefillAttentionProblem& p,
                const PrefillAttentionArgs& args) {
   with_exp_mode("prefill_attention v4", args.exp, [&](auto exp) {
     with_wave([&](auto wave) {
       with_attention_types(p.dtype, p.head_dim, [&](auto element, auto head_dim) {
-        using T = decltype(element);
-        constexpr int kWave = decltype(wave)::value, kHeadDim = decltype(head_dim)::value;
-        using Shape = PrefillV4Shape<kWave, kHeadDim>;
-        const auto kernel = &prefill_attention_v4_kernel<T, kHeadDim, kWave, decltype(exp)::value, Shape, kSplits>;
-        constexpr PrefillBlock kBlock = {Shape::kRows, Shape::kWaves * kWave, sizeof(T) * Shape::kLdsElements, true};
-        const size_t floats = kSplits ? prefill_attention_workspace(p) : 0;
-        launch_prefill<T>(stream, name, kernel, kBlock, p, args, hip::out("workspace", args.workspace, floats));
+        launch_instance<decltype(element), decltype(head_dim)::value, decltype(wave)::value, decltype(exp)::value,
+                        kSplits>(stream, name, p, args);
       });
     });
   });
+}
+
+void prefill_attention_v4_free(hip::Stream& stream, const PrefillAttentionProblem& p,
+                               const PrefillAttentionArgs& args) {
+  launch_v4<false>(stream, "v4_free", p, args);
 }
 
 void prefill_attention_v4(hip::Stream& stream, const PrefillAttentionProblem& p, const PrefillAttentionArgs& args) {

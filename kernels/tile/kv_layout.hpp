@@ -53,8 +53,9 @@ GRETA_HOST_DEVICE constexpr int within_chunk(int wave, int e) {
 GRETA_HOST_DEVICE constexpr int chunk_offset(int width, int row, int chunk) {
   return row * width + swizzled_chunk(row, chunk) * kChunkElements;
 }
-/// The same for row 16 block + r and chunk first + c, given chunk_offset(width, r, c) of r < 16 and c < 4: one exclusive
-/// or with a constant; the rest fits the offset field of an LDS instruction. `first` is a multiple of the number of c.
+/// The same for row 16 block + r and chunk first + c, given chunk_offset(width, r, c) of r < 16 and c < 4: one
+/// exclusive or with a constant; the rest fits the offset field of an LDS instruction. `first` is a
+/// multiple of the number of c.
 GRETA_HOST_DEVICE constexpr int block_chunk_offset(int width, int lane_offset, int block, int first) {
   const int flip = (first & 7) ^ (first >> 3) ^ (2 * block & 7);
   return (lane_offset ^ flip * kChunkElements) + 16 * block * width + (first >> 3) * 8 * kChunkElements;

@@ -19,6 +19,8 @@
 // Cost      staging registers on wave 64: 16 at 256 threads and head_dim 128
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/tile/kv_layout.hpp"
 #include "kernels/tile/pack.hpp"
 
@@ -48,7 +50,20 @@ class KvPipeline {
   /// lds: kLdsElements, aligned to 16 bytes. k, v: what rows(key) counts from. n_keys >= 1.
   __device__ __forceinline__ KvPipeline(T* lds, const T* k, const T* v, const Rows& rows, int n_keys, int first_tile,
                                         int end_tile)
-      : lds_(lds), k_(k), v_(v), rows_(rows), n_keys_(n_keys), tile_(first_tile), end_(end_tile) {}
+      : lds_(lds), k_(k), v_(v), rows_(rows), n_keys_(n_keys), tile_(first_tile), end_(end_tile) {
+    if constexpr (kWave == 64) {
+      const int thread = static_cast<int>(threadIdx.x);
+      const KUnit u = k_unit(kHeadDim, thread);
+      k_to_ = chunk_offset(kHeadDim, key_row(kWave, u.key), u.chunk);
+      k_from_ = offset_in_tile(u.key, u.channel);
+      GRETA_UNROLL
+      for (int n = 0; n < kVBlocks; ++n) {
+        const VBlock block = v_block(kHeadDim, n * kThreads + thread);
+        v_to_[n] = chunk_offset(kKvTileKeys, block.channel, block.chunk) + 4 * block.half;
+        v_from_[n] = offset_in_tile(block.key, block.channel);
+      }
+    }
+  }
 
   __device__ __forceinline__ void start() {
     if constexpr (kWave == 64) {
@@ -100,64 +115,104 @@ class KvPipeline {
   __device__ __forceinline__ const T* row(const T* base, int key) const {
     return base + rows_(key < n_keys_ ? key : n_keys_ - 1);
   }
-  __device__ __forceinline__ void keep_valid(Words4& words, int key) const {
+  __device__ static __forceinline__ void keep_valid(Words4& words, bool valid) {
     GRETA_UNROLL
-    for (int i = 0; i < 4; ++i) words.v[i] = key < n_keys_ ? words.v[i] : 0u;
+    for (int i = 0; i < 4; ++i) words.v[i] = valid ? words.v[i] : 0u;
+  }
+  /// Whether the thread's unit n is one of `units`.
+  __device__ static __forceinline__ bool in_tile(int n, int units) {
+    return units % kThreads == 0 || n * kThreads + static_cast<int>(threadIdx.x) < units;
+  }
+
+  // Where a thread reads in a tile of a contiguous cache, and writes in LDS, is known before the first tile. Its other
+  // units and channels lie at constants from there: an addition for the reads, an exclusive or (the swizzle) for the
+  // writes. The address of the tile is the same for all threads and costs no vector register.
+  static constexpr bool kContiguous = std::is_same_v<Rows, ContiguousRows>;
+  static constexpr int kKeyStep = kThreads / (kHeadDim / 16);  ///< keys from one unit of a thread to its next
+  static_assert(kWave != 64 || (kKeyStep >= 8 && (kKeyStep & (kKeyStep - 1)) == 0));
+
+  __device__ __forceinline__ uint32_t offset_in_tile(int key, int channel) const {
+    if constexpr (kContiguous)
+      return static_cast<uint32_t>(key) * static_cast<uint32_t>(rows_.stride) + static_cast<uint32_t>(channel);
+    return 0;
+  }
+  /// Row `key` of the tile, at the thread's offset: every key of the tile is there.
+  __device__ __forceinline__ const T* in_whole_tile(const T* base, int tile, int key, uint32_t offset) const {
+    return base + rows_(tile * kKvTileKeys + key) + offset;
   }
 
   __device__ __forceinline__ void load_keys(int tile) {
+    if (kContiguous && (tile + 1) * kKvTileKeys <= n_keys_) {
+      GRETA_UNROLL
+      for (int n = 0; n < kKUnits; ++n) {
+        if (!in_tile(n, k_units(kHeadDim))) break;
+        const T* const from = in_whole_tile(k_, tile, n * kKeyStep, k_from_);
+        staged_[2 * n] = load(from);
+        staged_[2 * n + 1] = load(from + 16);
+      }
+      return;
+    }
     GRETA_UNROLL
     for (int n = 0; n < kKUnits; ++n) {
-      const int unit = n * kThreads + hip::opaque(static_cast<int>(threadIdx.x));
-      if (k_units(kHeadDim) % kThreads != 0 && unit >= k_units(kHeadDim)) break;
-      const KUnit u = k_unit(kHeadDim, unit);
+      if (!in_tile(n, k_units(kHeadDim))) break;
+      const KUnit u = k_unit(kHeadDim, n * kThreads + hip::opaque(static_cast<int>(threadIdx.x)));
       const T* const from = row(k_, tile * kKvTileKeys + u.key) + u.channel;
       staged_[2 * n] = load(from);
       staged_[2 * n + 1] = load(from + 16);
     }
   }
   __device__ __forceinline__ void land_keys(int tile, T* to) {
-    const bool ragged = (tile + 1) * kKvTileKeys > n_keys_;
+    const int left = n_keys_ - tile * kKvTileKeys;
+    const int at = hip::opaque(k_to_);
     GRETA_UNROLL
     for (int n = 0; n < kKUnits; ++n) {
-      const int unit = n * kThreads + hip::opaque(static_cast<int>(threadIdx.x));
-      if (k_units(kHeadDim) % kThreads != 0 && unit >= k_units(kHeadDim)) break;
-      const KUnit u = k_unit(kHeadDim, unit);
+      if (!in_tile(n, k_units(kHeadDim))) break;
       Words4 a = staged_[2 * n], b = staged_[2 * n + 1];
-      if (ragged) keep_valid(a, tile * kKvTileKeys + u.key), keep_valid(b, tile * kKvTileKeys + u.key);
-      const int at = key_row(kWave, u.key);
-      store(to + chunk_offset(kHeadDim, at, u.chunk), Words4{{a.v[0], a.v[1], b.v[0], b.v[1]}});
-      store(to + chunk_offset(kHeadDim, at, u.chunk + 1), Words4{{a.v[2], a.v[3], b.v[2], b.v[3]}});
+      if (left < kKvTileKeys) {
+        const int key = k_unit(kHeadDim, n * kThreads + hip::opaque(static_cast<int>(threadIdx.x))).key;
+        keep_valid(a, key < left), keep_valid(b, key < left);
+      }
+      constexpr int kFlip = kKeyStep / 8 * kChunkElements;  // rows further by kKeyStep
+      T* const first = to + n * kKeyStep * kHeadDim;
+      store(first + (at ^ (n * kFlip & 7 * kChunkElements)), Words4{{a.v[0], a.v[1], b.v[0], b.v[1]}});
+      store(first + (at ^ (n * kFlip & 7 * kChunkElements) ^ kChunkElements), Words4{{a.v[2], a.v[3], b.v[2], b.v[3]}});
     }
   }
 
   __device__ __forceinline__ void load_values(int tile) {
-    GRETA_UNROLL
-    for (int n = 0; n < kVBlocks; ++n) {
-      const int block = n * kThreads + hip::opaque(static_cast<int>(threadIdx.x));
-      if (v_blocks(kHeadDim) % kThreads != 0 && block >= v_blocks(kHeadDim)) break;
-      const VBlock b = v_block(kHeadDim, block);
+    if (kContiguous && (tile + 1) * kKvTileKeys <= n_keys_) {
       GRETA_UNROLL
-      for (int i = 0; i < 4; ++i) staged_[4 * n + i] = load(row(v_, tile * kKvTileKeys + b.key + i) + b.channel);
+      for (int i = 0; i < 4 * kVBlocks; ++i) {
+        if (!in_tile(i / 4, v_blocks(kHeadDim))) break;
+        staged_[i] = load(in_whole_tile(v_, tile, i % 4, v_from_[i / 4]));
+      }
+      return;
+    }
+    GRETA_UNROLL
+    for (int i = 0; i < 4 * kVBlocks; ++i) {
+      if (!in_tile(i / 4, v_blocks(kHeadDim))) break;
+      const VBlock b = v_block(kHeadDim, i / 4 * kThreads + hip::opaque(static_cast<int>(threadIdx.x)));
+      staged_[i] = load(row(v_, tile * kKvTileKeys + b.key + i % 4) + b.channel);
     }
   }
   __device__ __forceinline__ void land_values(int tile, T* to) {
-    const bool ragged = (tile + 1) * kKvTileKeys > n_keys_;
+    const int left = n_keys_ - tile * kKvTileKeys;
     GRETA_UNROLL
     for (int n = 0; n < kVBlocks; ++n) {
-      const int block = n * kThreads + hip::opaque(static_cast<int>(threadIdx.x));
-      if (v_blocks(kHeadDim) % kThreads != 0 && block >= v_blocks(kHeadDim)) break;
-      const VBlock b = v_block(kHeadDim, block);
+      if (!in_tile(n, v_blocks(kHeadDim))) break;
+      const int at = hip::opaque(v_to_[n]);
       Words4 w[4];
       GRETA_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        w[i] = staged_[4 * n + i];
-        if (ragged) keep_valid(w[i], tile * kKvTileKeys + b.key + i);
+      for (int i = 0; i < 4; ++i) w[i] = staged_[4 * n + i];
+      if (left < kKvTileKeys) {
+        const int key = v_block(kHeadDim, n * kThreads + hip::opaque(static_cast<int>(threadIdx.x))).key;
+        GRETA_UNROLL
+        for (int i = 0; i < 4; ++i) keep_valid(w[i], key + i < left);
       }
       GRETA_UNROLL
       for (int j = 0; j < 4; ++j) {  // channels 2j and 2j + 1 of the eight
-        T* const even = to + chunk_offset(kKvTileKeys, b.channel + 2 * j, b.chunk) + 4 * b.half;
-        T* const odd = to + chunk_offset(kKvTileKeys, b.channel + 2 * j + 1, b.chunk) + 4 * b.half;
+        T* const even = to + (at ^ 2 * j * kChunkElements) + 2 * j * kKvTileKeys;
+        T* const odd = to + (at ^ (2 * j + 1) * kChunkElements) + (2 * j + 1) * kKvTileKeys;
         store(even, Pack<uint32_t, 2>{{hip::pack_low16(w[0].v[j], w[1].v[j]), hip::pack_low16(w[2].v[j], w[3].v[j])}});
         store(odd, Pack<uint32_t, 2>{{hip::pack_high16(w[0].v[j], w[1].v[j]), hip::pack_high16(w[2].v[j], w[3].v[j])}});
       }
@@ -212,6 +267,9 @@ class KvPipeline {
   int end_;
   bool issues_values_ = false;
   int write_ = 0, read_ = 0;
+  // Wave 64, in elements: the first unit's place in memory from the tile's first row, and in LDS.
+  uint32_t k_from_ = 0, v_from_[kVBlocks] = {};
+  int k_to_ = 0, v_to_[kVBlocks] = {};
   Words4 staged_[kStaged];
 };
 

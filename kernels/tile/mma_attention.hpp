@@ -3,9 +3,9 @@
 // agree; a piece for another instruction (wgmma with operands in LDS) goes behind the same names.
 //
 //   using Tile = MmaAttention<T, kHeadDim, kWave, kFragments>;      16 * kFragments query rows a wave
-//   Tile::Queries q;         Tile::load_queries(q, row)              registers; row(r) -> the row's address, null: zeros
+//   Tile::Queries q;         Tile::load_queries(q, row)              registers; row(r) -> its address, null: zeros
 //   Tile::Scores s;          Tile::score_mma(s, keys, q)             s = Q K^T of the tile, f32
-//   Tile::State state;       Tile::softmax<kExp, kMasked>(s, a, state, scale_log2, hidden)     s becomes p, a the rescale
+//   Tile::State state;       Tile::softmax<kExp, kMasked>(s, a, state, scale_log2, hidden)   s becomes p, a the rescale
 //   Tile::Weights p;         Tile::to_operand(p, s)                  p rounded to T, in registers
 //   Tile::scale_rows(state.o, a);  Tile::pv_mma(state.o, values, p)  o = o a + P V
 //   Tile::finish_split(state), merge_split<kExp>(state, total...), store_total(...), store_rows(...)
@@ -28,6 +28,16 @@
 
 namespace greta {
 
+/// wave_id() in a scalar register where there are such: what follows from it costs no vector registers, and branches on
+/// it are the wave's.
+__device__ __forceinline__ int uniform_wave_id() {
+#if defined(__HIP__)
+  return __builtin_amdgcn_readfirstlane(hip::wave_id());
+#else
+  return hip::wave_id();
+#endif
+}
+
 template <class T, int kHeadDim, int kWave, int kFragments>
 struct MmaAttention {
   static_assert(kWave == 64 || kWave == 32);
@@ -46,7 +56,12 @@ struct MmaAttention {
 
   using Queries = RowOperand[kFragments][kChannelBlocks];
   using Scores = hip::FragmentC[kFragments][kKeyBlocks];
-  using Weights = RowOperand[kFragments][kKeyBlocks];
+  /// Of an operand, two elements a word: between the products they cross a barrier, and an array of 16-bit elements
+  /// would be taken apart there.
+  struct PackedOperand {
+    uint32_t words[kElements / 2];
+  };
+  using Weights = PackedOperand[kFragments][kKeyBlocks];
   using Output = hip::FragmentC[kFragments][kChannelBlocks];
   using PerRow = float[kFragments][kLaneRows];
 
@@ -137,14 +152,14 @@ struct MmaAttention {
 
   /// Where in a tile of K, and of V, this lane reads: its part of every operand's address.
   __device__ static __forceinline__ int key_lane_offset() {
-    const int lane = hip::opaque(hip::lane_id());
-    return kWave == 64 ? chunk_offset(kHeadDim, lane % 16, lane / 16)
-                       : chunk_offset(kHeadDim, lane / 16 * 8 + lane % 8, lane / 8 % 2);
+    const int lane = hip::lane_id();
+    return hip::opaque(kWave == 64 ? chunk_offset(kHeadDim, lane % 16, lane / 16)
+                                   : chunk_offset(kHeadDim, lane / 16 * 8 + lane % 8, lane / 8 % 2));
   }
   __device__ static __forceinline__ int value_lane_offset() {
-    const int lane = hip::opaque(hip::lane_id());
-    return kWave == 64 ? chunk_offset(kKvTileKeys, lane % 16, lane / 16)
-                       : chunk_offset(kHeadDim, lane / 8 % 2 * 8 + lane % 8, lane / 16);
+    const int lane = hip::lane_id();
+    return hip::opaque(kWave == 64 ? chunk_offset(kKvTileKeys, lane % 16, lane / 16)
+                                   : chunk_offset(kHeadDim, lane / 8 % 2 * 8 + lane % 8, lane / 16));
   }
 
   /// Keys 16 block .. + 15 at channels 32 pair + {0, 16}: the operands of two steps.
@@ -217,7 +232,7 @@ struct MmaAttention {
       for (int i = 0; i < 2 * kBatch; ++i) {
         const int half = i / kBatch, c = i % kBatch;
         GRETA_UNROLL
-        for (int f = 0; f < kFragments; ++f) multiply(o[f][first + c], v[c][half], p[f][2 * pair + half]);
+        for (int f = 0; f < kFragments; ++f) multiply(o[f][first + c], v[c][half], unpacked(p[f][2 * pair + half]));
       }
     }
   }
@@ -285,8 +300,7 @@ struct MmaAttention {
       const int f = n / kKeyBlocks, b = n % kKeyBlocks;
       GRETA_UNROLL
       for (int i = 0; i < kElements; i += 2) {
-        const uint32_t pair = hip::round_pair<T>(s[f][b].v[i], s[f][b].v[i + 1]);
-        memcpy(&p[f][b].v[i], &pair, sizeof pair);
+        p[f][b].words[i / 2] = hip::round_pair<T>(s[f][b].v[i], s[f][b].v[i + 1]);
       }
     }
   }
@@ -390,6 +404,11 @@ struct MmaAttention {
     GRETA_UNROLL
     for (int i = 0; i < kElements; ++i) c.v[i] = 0.0f;
   }
+  __device__ static __forceinline__ RowOperand unpacked(const PackedOperand& packed) {
+    RowOperand operand;
+    memcpy(operand.v, packed.words, sizeof packed.words);
+    return operand;
+  }
   __device__ static __forceinline__ void multiply(hip::FragmentC& c, const KvOperand& kv, const RowOperand& rows) {
     if constexpr (kWave == 64)
       c = hip::mma_16x16x16(kv, rows, c);
@@ -405,9 +424,19 @@ struct MmaAttention {
 
   /// Wave 64: one 16-byte read is the operand of two steps.
   __device__ static __forceinline__ void load_chunk(KvOperand (&to)[2], const T* from) {
+#if defined(__HIP__)
+    // As a vector cut by shuffles: of an array, or of elements, the compiler would read each half by itself, and pair it
+    // with halves of other rows, whose banks meet.
+    using Vector = uint32_t __attribute__((ext_vector_type(4)));
+    const Vector words = *reinterpret_cast<const Vector*>(from);
+    const auto low = __builtin_shufflevector(words, words, 0, 1), high = __builtin_shufflevector(words, words, 2, 3);
+    memcpy(to[0].v, &low, 8);
+    memcpy(to[1].v, &high, 8);
+#else
     const Words4 words = load_pack<4>(reinterpret_cast<const uint32_t*>(from));
     memcpy(to[0].v, words.v, 8);
     memcpy(to[1].v, words.v + 2, 8);
+#endif
   }
   /// Wave 32: a B operand from rows of keys. Not transposed: depth along the row (K). Transposed: depth down the rows
   /// (V). `keys` and `channels` number blocks of 16. Registers hold 8x8 tiles, depth first, then columns.

@@ -1,7 +1,8 @@
-// RMSNorm kernels that are wrong in ways that only the execution shows. Right on the default configuration of the host,
-// all of them: forward order, waves of 64, NaN poison.
+// Kernels that are wrong. RMSNorm in ways that only the execution shows: right on the default configuration of the host,
+// all of them (forward order, waves of 64, NaN poison). Attention on matrix tiles in the ways that tiles invite.
 #pragma once
 
+#include "kernels/prefill_attention/prefill_attention.hpp"
 #include "kernels/rms_norm/rms_norm.hpp"
 
 namespace greta::verify {
@@ -14,5 +15,17 @@ void rms_norm_serial_waves(hip::Stream&, const RmsNormProblem&, const RmsNormArg
 void rms_norm_reads_unwritten(hip::Stream&, const RmsNormProblem&, const RmsNormArgs&);
 /// A row past the last one is read.
 void rms_norm_reads_past_end(hip::Stream&, const RmsNormProblem&, const RmsNormArgs&);
+
+enum class AttentionMistake {
+  kNone,                 ///< right: the control
+  kNoBarrier,            ///< a wave multiplies by a tile that another still copies
+  kSwappedFragments,     ///< the weights of two blocks of 16 keys change places in the operand
+  kMaskOneLate,          ///< a query sees the key after its own
+  kUnmaskedTile,         ///< no masks
+  kMergeWithoutRescale,  ///< splits are merged as if their maxima were equal
+};
+/// Arithmetic "online_mma" for f16, head_dim 64, sequences of full length, portable exp2.
+void prefill_attention_defective(AttentionMistake mistake, hip::Stream&, const PrefillAttentionProblem&,
+                                 const PrefillAttentionArgs&);
 
 }  // namespace greta::verify

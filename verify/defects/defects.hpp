@@ -56,6 +56,9 @@ class Defective final : public Operator {
   Data draw(const std::string& problem, Inputs kind, uint64_t seed) const override {
     return real_.draw(problem, kind, seed);
   }
+  bool plant_nans(const std::string& problem, const std::string& arithmetic, Data& data, uint64_t seed) const override {
+    return real_.plant_nans(problem, arithmetic, data, seed);
+  }
   std::vector<Output> run(const std::string& rung, const std::string& problem, const Data& data,
                           const RunOptions& options) const override {
     return defect_.run({real_, rung, problem, data, options});

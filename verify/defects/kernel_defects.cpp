@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "kernels/hip/problem.hpp"
+#include "verify/attention_inputs.hpp"
 #include "verify/buffers.hpp"
 #include "verify/defects/defective_kernels.hpp"
 #include "verify/defects/defects.hpp"
@@ -20,6 +21,19 @@ auto instead(RmsNormLaunch launch) {
     args.weight = buffers.in(call.data["weight"]).as<const float>("weight");
     args.y = buffers.out(Tensor("y", p.y, {{"row", p.n_rows}, {"c", p.width}}));
     launch(buffers.stream(), p, args);
+    return buffers.collect();
+  };
+}
+
+auto instead(AttentionMistake mistake) {
+  return [mistake](const Call& call) {
+    const auto p = from_line<PrefillAttentionProblem>(call.problem);
+    Buffers buffers("prefill_attention");
+    PrefillAttentionArgs args;
+    args.q = buffers.in(call.data["q"]), args.k = buffers.in(call.data["k"]), args.v = buffers.in(call.data["v"]);
+    args.o = buffers.out(attention_rows("o", p, false));
+    args.scale = scale_of(call.data);
+    prefill_attention_defective(mistake, buffers.stream(), p, args);
     return buffers.collect();
   };
 }
@@ -81,6 +95,36 @@ std::vector<Defect> kernel_defects() {
        "launches on two streams use one workspace",
        {"I:streams"},
        shares_workspace},
+      {"tiles_without_mistake",
+       "prefill_attention/v4 split_plus_one dtype=f16",
+       "nothing: the kernel that the next five are made of is right",
+       {},
+       instead(AttentionMistake::kNone)},
+      {"tiles_without_barrier",
+       "prefill_attention/v4 split_plus_one dtype=f16",
+       "a wave multiplies by a tile that another still copies",
+       {"E0", "E1", "B", "S", "I:poison"},
+       instead(AttentionMistake::kNoBarrier)},
+      {"tiles_swapped_fragments",
+       "prefill_attention/v4 split_plus_one dtype=f16",
+       "weights of two blocks of keys change places",
+       {"E0", "E1", "B", "S"},
+       instead(AttentionMistake::kSwappedFragments)},
+      {"tiles_mask_one_late",
+       "prefill_attention/v4 split_plus_one dtype=f16",
+       "a query sees the key after its own",
+       {"E1", "B", "S", "I:decode", "I:query_alone", "I:chunks"},
+       instead(AttentionMistake::kMaskOneLate)},
+      {"tiles_unmasked",
+       "prefill_attention/v4 split_plus_one dtype=f16",
+       "the last tile is not masked",
+       {"E1", "B", "S", "I:decode", "I:query_alone", "I:chunks"},
+       instead(AttentionMistake::kUnmaskedTile)},
+      {"tiles_merge_without_rescale",
+       "prefill_attention/v4 split_plus_one dtype=f16",
+       "splits are merged without the factors of their maxima",
+       {"E0", "E1", "B", "S"},
+       instead(AttentionMistake::kMergeWithoutRescale)},
   };
 }
 
