@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "kernels/hip/problem.hpp"
+#include "kernels/hip/runtime.hpp"
 #include "verify/attention_inputs.hpp"
 #include "verify/buffers.hpp"
 #include "verify/defects/defective_kernels.hpp"
@@ -63,7 +64,7 @@ std::vector<Output> shares_workspace(const Call& call) {
 }  // namespace
 
 std::vector<Defect> kernel_defects() {
-  return {
+  std::vector<Defect> all = {
       {"missing_barrier",
        "rms_norm/v1 odd_width y=f32",
        "no barrier between a store to LDS and its readers",
@@ -100,11 +101,6 @@ std::vector<Defect> kernel_defects() {
        "nothing: the kernel that the next five are made of is right",
        {},
        instead(AttentionMistake::kNone)},
-      {"tiles_without_barrier",
-       "prefill_attention/v4 split_plus_one dtype=f16",
-       "a wave multiplies by a tile that another still copies",
-       {"E0", "E1", "B", "S", "I:poison"},
-       instead(AttentionMistake::kNoBarrier)},
       {"tiles_swapped_fragments",
        "prefill_attention/v4 split_plus_one dtype=f16",
        "weights of two blocks of keys change places",
@@ -126,6 +122,15 @@ std::vector<Defect> kernel_defects() {
        {"E0", "E1", "B", "S"},
        instead(AttentionMistake::kMergeWithoutRescale)},
   };
+  // What a race leaves behind is the same every time on host only: poison, in every answer.
+  if (hip::platform_name() == "host")
+    all.push_back({"tiles_without_barrier",
+                   "prefill_attention/v4 split_plus_one dtype=f16",
+                   "a wave multiplies by a tile that another still copies",
+                   {"E0", "E1", "B", "S", "I:repeat", "I:poison", "I:order", "I:wave", "I:workers", "I:streams",
+                    "I:decode", "I:batch_position", "I:padding", "I:query_alone", "I:chunks"},
+                   instead(AttentionMistake::kNoBarrier)});
+  return all;
 }
 
 }  // namespace greta::verify
