@@ -16,7 +16,12 @@ const Row kRows[] = {
     // ------------------------------------------------------------------------------------------------ attention
     {"prefill_attention/v1_naive", ".*", Kind::kHardOnly, {.threads = 256}, kYardstick},
     {"prefill_attention/v2_online_softmax", ".*", Kind::kHardOnly, {.threads = 256}, kVector},
-    {"prefill_attention/v4_mma", ".*", Kind::kHardOnly, {.threads = 256}, "being built, not in the ladder yet"},
+    {"prefill_attention/v3_q_in_lds", ".*", Kind::kHardOnly, {.threads = 256}, kVector},
+    {"prefill_attention/v4_mma",
+     ".*",
+     Kind::kHardOnly,
+     {.threads = 256},
+     "rounding p to bf16 takes it over class M: docs/experiments.md"},
     {"decode_attention/v1_naive", ".*", Kind::kHardOnly, {.threads = 256}, kYardstick},
     {"decode_attention/v2_split_kv", ".*_merge_kernel<.*", Kind::kHardOnly, {.threads = 256}, kSmall},
     {"decode_attention/v2_split_kv", ".*", Kind::kHardOnly, {.threads = 256}, kVector},
