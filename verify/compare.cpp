@@ -203,8 +203,7 @@ Comparison compare_bound(const Tensor& got, const reference::Bounded& oracle, co
   conclude(c, alike && c.elements >= kEnoughToVary, got.name);
   if (c.outside > 0) {
     c.detail = findings.report(c, worst);
-  } else if (c.outcome.verdict == Verdict::kPass && rounds && may_round >= kEnoughToRound &&
-             c.worst_ratio < kTooGood) {
+  } else if (c.outcome.verdict == Verdict::kPass && rounds && may_round >= kEnoughToRound && c.worst_ratio < kTooGood) {
     c.outcome = {Verdict::kMistrusted,
                  fmt::format("too good: worst error is {:.2g} of the bound over {} elements of {}, where rounding is "
                              "expected (at least {:.0e})",
