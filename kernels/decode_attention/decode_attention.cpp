@@ -45,6 +45,10 @@ void decode_attention(hip::Stream& stream, const DecodeAttentionRung& rung, cons
   require_attention_tensor("decode_attention: k", args.k, p.dtype);
   require_attention_tensor("decode_attention: v", args.v, p.dtype);
   require_attention_tensor("decode_attention: o", args.o, p.dtype);
+  if (p.paged() != static_cast<bool>(args.page_table))
+    throw_invalid(fmt::format("decode_attention {}: page_table is {}, wanted {} ({})", rung.name,
+                              args.page_table ? "given" : "missing",
+                              p.paged() ? "one entry a page of every sequence" : "none without pages", to_line(p)));
   rung.launch(stream, p, args);
 }
 

@@ -13,7 +13,7 @@ namespace greta {
 
 struct DecodeAttentionArgs {
   hip::AnyView q;  ///< [batch, n_heads, head_dim]
-  hip::AnyView k;  ///< [batch, kv_capacity, n_kv_heads, head_dim]
+  hip::AnyView k;  ///< [batch, kv_capacity, n_kv_heads, head_dim], or [n_pages, page_size, n_kv_heads, head_dim]
   hip::AnyView v;
   hip::AnyView o;                          ///< as q
   hip::DeviceView<const int32_t> n_kv_of;  ///< optional, [batch]: keys each sequence has (>= 1, <= n_kv); null: n_kv
@@ -21,6 +21,8 @@ struct DecodeAttentionArgs {
   hip::DeviceView<float> workspace;
   float scale = 0.0f;  ///< 0: 1 / sqrt(head_dim)
   ExpMode exp = ExpMode::kPortable;
+  /// Paged problems only, and required there: [batch, table_width()], entries in [0, n_pages) for the sequence's keys.
+  hip::DeviceView<const int32_t> page_table = {};
 };
 
 using DecodeAttentionLaunch = void (*)(hip::Stream&, const DecodeAttentionProblem&, const DecodeAttentionArgs&);

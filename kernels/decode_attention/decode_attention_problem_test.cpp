@@ -14,6 +14,17 @@ DecodeAttentionProblem problem(int64_t batch, int64_t n_kv, int64_t n_heads, int
   return p;
 }
 
+std::string refusal(const DecodeAttentionProblem& p) {
+  try {
+    validate(p);
+    return {};
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kInvalidArgument);
+    return e.what();
+  }
+}
+bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
 TEST(DecodeAttentionProblem, HandCounts) {
   DecodeAttentionProblem p = problem(3, 5, 4, 2);
   int64_t pairs = 0;
@@ -31,6 +42,22 @@ TEST(DecodeAttentionProblem, HandCounts) {
   EXPECT_EQ(llama.bytes(), 4096.0 * 32768 + 2.0 * 2 * 32 * 128);
 }
 
+TEST(DecodeAttentionProblem, PagesByHand) {
+  DecodeAttentionProblem p = problem(3, 33, 4, 2);
+  EXPECT_EQ(p.table_width(), 0);
+  p.page_size = 16;
+  EXPECT_EQ(p.table_width(), 3);  // 16 + 16 + 1 keys
+  EXPECT_EQ(p.pages(), 9);
+  EXPECT_EQ(p.kv_elements(), 9 * 16 * 2 * 64);
+  EXPECT_EQ(p.bytes(), 2.0 * (2 * 3 * 4 * 64 + 2 * 3 * 33 * 2 * 64) + 4.0 * 3 * 3);
+  p.kv_capacity = 100;  // a longer row of the table, of which the first 3 entries are read
+  EXPECT_EQ(p.table_width(), 7);
+  EXPECT_EQ(p.bytes(), 2.0 * (2 * 3 * 4 * 64 + 2 * 3 * 33 * 2 * 64) + 4.0 * 3 * 3);
+  p.n_pages = 5;  // sequences share pages
+  EXPECT_EQ(p.kv_elements(), 5 * 16 * 2 * 64);
+  EXPECT_EQ(refusal(p), "");
+}
+
 TEST(DecodeAttentionProblem, WorkspaceHoldsEverySplit) {
   for (const auto& [n_kv, splits] : {std::pair{1, 1}, {512, 1}, {513, 2}, {1024, 2}, {1025, 3}})
     EXPECT_EQ(decode_attention_workspace(problem(3, n_kv, 4, 2)), size_t{3 * 4} * splits * (64 + 2)) << n_kv;
@@ -38,23 +65,15 @@ TEST(DecodeAttentionProblem, WorkspaceHoldsEverySplit) {
 
 TEST(DecodeAttentionProblem, LineReadsBack) {
   DecodeAttentionProblem p = problem(2, 5, 8, 2);
-  p.head_dim = 128, p.kv_capacity = 9, p.head_map = 1, p.dtype = DType::kBF16;
+  p.head_dim = 128, p.kv_capacity = 9, p.head_map = 1, p.page_size = 16, p.n_pages = 7;
+  p.dtype = DType::kBF16;
   const std::string line = to_line(p);
-  EXPECT_EQ(line, "batch=2 n_kv=5 n_heads=8 n_kv_heads=2 head_dim=128 kv_capacity=9 head_map=1 dtype=bf16");
+  EXPECT_EQ(
+      line,
+      "batch=2 n_kv=5 n_heads=8 n_kv_heads=2 head_dim=128 kv_capacity=9 head_map=1 page_size=16 n_pages=7 dtype=bf16");
   EXPECT_EQ(to_line(from_line<DecodeAttentionProblem>(line)), line);
   EXPECT_THROW(from_line<DecodeAttentionProblem>("n_tokens=1"), Error);
 }
-
-std::string refusal(const DecodeAttentionProblem& p) {
-  try {
-    validate(p);
-    return {};
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::kInvalidArgument);
-    return e.what();
-  }
-}
-bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
 
 TEST(DecodeAttentionProblem, RefusalsNameFieldGotAndWanted) {
   EXPECT_EQ(refusal(problem(1, 1, 1, 1)), "");
@@ -65,6 +84,14 @@ TEST(DecodeAttentionProblem, RefusalsNameFieldGotAndWanted) {
   DecodeAttentionProblem p = problem(1, 5, 1, 1);
   p.kv_capacity = 4;
   EXPECT_TRUE(contains(refusal(p), "kv_capacity must be at least n_kv, got 4"));
+  for (const int64_t bad : {-16, 8, 24, 1 << 21}) {
+    p = problem(1, 1, 1, 1), p.page_size = bad;
+    EXPECT_TRUE(contains(refusal(p), "page_size must be 0 (contiguous) or a power of two from 16 to 2^20")) << bad;
+  }
+  p = problem(1, 1, 1, 1), p.n_pages = 3;
+  EXPECT_TRUE(contains(refusal(p), "n_pages must be 0 without pages, got 3"));
+  p.page_size = 16, p.n_pages = -1;
+  EXPECT_TRUE(contains(refusal(p), "n_pages must be at least 1"));
   p = problem(1, 1, 1, 1), p.dtype = DType::kF32;
   EXPECT_TRUE(contains(refusal(p), "dtype must be f16 or bf16, got f32"));
 }

@@ -1,49 +1,15 @@
 // Every rung of decode attention: the bits of prefill's last row in the same arithmetic, for every length around tile
 // and split edges; the same bits on both waves, in every order, in any batch; blind to what lies beyond its keys.
-#include "kernels/decode_attention/decode_attention.hpp"
-
-#include <gtest/gtest.h>
-
 #include <cmath>
 
+#include "kernels/decode_attention/decode_attention_testing.hpp"
 #include "kernels/prefill_attention/prefill_attention.hpp"
-#include "kernels/tile/attention_test_data.hpp"
 
 namespace greta {
 namespace {
 
-using namespace attention_test;
+using namespace decode_test;
 using Order = hip::ExecConfig::Order;
-
-DecodeAttentionProblem problem(int64_t batch, int64_t n_kv, int64_t n_heads, int64_t n_kv_heads, int64_t head_dim,
-                               DType dtype = DType::kF16, int64_t head_map = 0, int64_t kv_capacity = 0) {
-  return {batch, n_kv, n_heads, n_kv_heads, head_dim, kv_capacity, head_map, dtype};
-}
-
-struct Inputs {
-  Bits q, k, v;
-  std::vector<int32_t> n_kv_of;  ///< empty: not given
-};
-Inputs random_inputs(const DecodeAttentionProblem& p) {
-  return {random_values(p.dtype, p.q_elements(), 1),
-          random_values(p.dtype, p.kv_elements(), 2),
-          random_values(p.dtype, p.kv_elements(), 3),
-          {}};
-}
-
-Bits run(const DecodeAttentionRung& rung, const DecodeAttentionProblem& p, const Inputs& in) {
-  hip::Stream stream;
-  const auto q = upload(stream, "q", p.dtype, in.q, p.q_elements()),
-             k = upload(stream, "k", p.dtype, in.k, p.kv_elements()),
-             v = upload(stream, "v", p.dtype, in.v, p.kv_elements());
-  const hip::DeviceTensor o("o", p.dtype, p.q_elements());
-  hip::DeviceBuffer<int32_t> n_kv_of("n_kv_of", in.n_kv_of.size());
-  n_kv_of.upload(stream, in.n_kv_of);
-  hip::DeviceBuffer<float> workspace("workspace", decode_attention_workspace(p));
-  decode_attention(stream, rung, p, {q.view(), k.view(), v.view(), o.view(), n_kv_of.cview(), workspace.view()});
-  stream.synchronize();
-  return download(stream, o);
-}
 
 /// The same queries as a prefill of one token a sequence, in the arithmetic asked for.
 Bits run_prefill(const char* arithmetic, const DecodeAttentionProblem& d, const Inputs& in) {
@@ -176,7 +142,7 @@ TEST(DecodeAttention, RaggedBatchGivesEachSequenceItsOwnBitsWhateverTheNeighbour
       };
       DecodeAttentionProblem alone = p;
       alone.batch = 1, alone.n_kv = in.n_kv_of[b];
-      const Bits own = run(rung, alone, {part(in.q, q_size), part(in.k, kv_size), part(in.v, kv_size), {}});
+      const Bits own = run(rung, alone, {part(in.q, q_size), part(in.k, kv_size), part(in.v, kv_size), {}, {}});
       if (b == 3) {
         for (const uint16_t bits : part(got, q_size)) EXPECT_TRUE(std::isnan(from_bits(p.dtype, bits)));
       } else {

@@ -11,19 +11,37 @@
 
 namespace greta {
 
+/// Kernel argument: the shape, and how the page table is read.
+struct DecodeShape : AttentionShape {
+  int page_shift;   ///< of paged K and V
+  int table_width;  ///< entries of a sequence's row of the table
+};
+
+/// The rows of a KV head of a sequence: `first` is where they count from in K and V.
+struct DecodeKeys {
+  size_t first;
+  KvRows rows;
+};
+__device__ __forceinline__ DecodeKeys decode_keys(const DecodeShape& shape, const int32_t* page_table, int head_dim,
+                                                  int sequence, int kv_head) {
+  const size_t stride = kv_stride(shape, head_dim);
+  if (!page_table) return {kv_row(shape, head_dim, sequence, kv_head), KvRows(stride)};
+  return {static_cast<size_t>(kv_head) * head_dim,
+          KvRows(stride, page_table + static_cast<size_t>(sequence) * shape.table_width, shape.page_shift)};
+}
+
 /// Keys of a sequence.
 __device__ __forceinline__ int decode_n_kv(const AttentionShape& shape, const int32_t* n_kv_of, int sequence) {
   return n_kv_of ? n_kv_of[sequence] : shape.n_kv;
 }
 
-inline AttentionShape decode_shape(const DecodeAttentionProblem& p, const DecodeAttentionArgs& args) {
-  return {1,
-          static_cast<int>(p.n_kv),
-          static_cast<int>(p.n_heads),
-          static_cast<int>(p.n_kv_heads),
-          static_cast<int>(p.capacity()),
-          static_cast<int>(p.head_map),
-          attention_scale_log2(args.scale, p.head_dim)};
+inline DecodeShape decode_shape(const DecodeAttentionProblem& p, const DecodeAttentionArgs& args) {
+  int page_shift = 0;
+  while (p.paged() && (int64_t{1} << page_shift) < p.page_size) ++page_shift;
+  return {{1, static_cast<int>(p.n_kv), static_cast<int>(p.n_heads), static_cast<int>(p.n_kv_heads),
+           static_cast<int>(p.capacity()), static_cast<int>(p.head_map), attention_scale_log2(args.scale, p.head_dim)},
+          page_shift,
+          static_cast<int>(p.table_width())};
 }
 
 /// "decode_attention_v2_split<f16,128>"
@@ -36,14 +54,15 @@ template <class T>
 struct DecodeOperands {
   hip::Argument<const T> q, k, v;
   hip::Argument<T> o;
-  hip::Argument<const int32_t> n_kv_of;
+  hip::Argument<const int32_t> n_kv_of, page_table;
 
   DecodeOperands(const DecodeAttentionProblem& p, const DecodeAttentionArgs& args)
       : q(hip::in("q", args.q.as<const T>("decode_attention: q"), static_cast<size_t>(p.q_elements()))),
         k(hip::in("k", args.k.as<const T>("decode_attention: k"), static_cast<size_t>(p.kv_elements()))),
         v(hip::in("v", args.v.as<const T>("decode_attention: v"), static_cast<size_t>(p.kv_elements()))),
         o(hip::out("o", args.o.as<T>("decode_attention: o"), static_cast<size_t>(p.q_elements()))),
-        n_kv_of(hip::in("n_kv_of", args.n_kv_of, args.n_kv_of ? static_cast<size_t>(p.batch) : 0)) {}
+        n_kv_of(hip::in("n_kv_of", args.n_kv_of, args.n_kv_of ? static_cast<size_t>(p.batch) : 0)),
+        page_table(hip::in("page_table", args.page_table, static_cast<size_t>(p.batch * p.table_width()))) {}
 };
 
 }  // namespace greta

@@ -1,6 +1,6 @@
 // Decode attention v2: split-KV; one wave per (512-key split, query head), then a merge of the splits in order.
 //   O[b,h,:] = sum_{j < n_kv_b} softmax_j(scale * Q[b,h,:] . K[b,j,g,:]) V[b,j,g,:]
-// Shapes    Q, O [batch, n_heads, head_dim]; K, V [batch, kv_capacity, n_kv_heads, head_dim]; f16 or bf16;
+// Shapes    Q, O [batch, n_heads, head_dim]; K, V contiguous or paged (decode_attention_problem.hpp); f16 or bf16;
 //           workspace [n] m, [n] l, [n, head_dim] o in f32, n = batch * n_heads * splits, splits = ceil(n_kv / 512)
 // Needs     head_dim 64 or 128; n_heads % n_kv_heads == 0; n_kv_b >= 1; rows aligned to 16 bytes
 // Numerics  "online_f32", the routines of prefill v2 on the same splits, merged in the same order
@@ -32,8 +32,8 @@ struct DecodePartials {
 
 template <class T, int kHeadDim, int kSlots, ExpMode kExp>
 __global__ void GRETA_LAUNCH_BOUNDS(kDecodeV2Waves* kLogicalWave / kSlots, 4)
-    decode_attention_v2_split_kernel(const T* q, const T* k, const T* v, const int32_t* n_kv_of, float* workspace,
-                                     AttentionShape shape) {
+    decode_attention_v2_split_kernel(const T* q, const T* k, const T* v, const int32_t* n_kv_of,
+                                     const int32_t* page_table, float* workspace, DecodeShape shape) {
   constexpr int kOwn = kOwnChannels<kHeadDim, kSlots>;
   GRETA_LDS(float, lds, [kDecodeV2Waves][kOnlineLds<kHeadDim>]);
   const int wave = hip::wave_id();
@@ -43,9 +43,9 @@ __global__ void GRETA_LAUNCH_BOUNDS(kDecodeV2Waves* kLogicalWave / kSlots, 4)
   const int n_kv = decode_n_kv(shape, n_kv_of, sequence);
   if (slot < shape.n_heads && begin < n_kv) {  // the same for the whole wave; nothing below goes beyond a wave
     const int head = head_of_slot(shape, slot);
-    const size_t row = kv_row(shape, kHeadDim, sequence, kv_head_of(shape, head));
+    const DecodeKeys at_head = decode_keys(shape, page_table, kHeadDim, sequence, kv_head_of(shape, head));
     stage_query<kHeadDim, kSlots>(q + q_row(shape, kHeadDim, sequence, 0, head), lds[wave]);
-    const OnlineRow<T> keys = {k + row, v + row, kv_stride(shape, kHeadDim), n_kv, shape.scale_log2};
+    const OnlineRow<T> keys = {k + at_head.first, v + at_head.first, at_head.rows, n_kv, shape.scale_log2};
     const OnlineState<kOwn> split = online_split<kHeadDim, kSlots, kExp>(keys, begin, lds[wave]);
 
     const DecodePartials<float> partials(workspace, static_cast<size_t>(gridDim.z) * shape.n_heads, gridDim.x);
@@ -59,7 +59,7 @@ __global__ void GRETA_LAUNCH_BOUNDS(kDecodeV2Waves* kLogicalWave / kSlots, 4)
 template <class T, int kHeadDim, ExpMode kExp>
 __global__ void GRETA_LAUNCH_BOUNDS(kDecodeV2MergeThreads, 8)
     decode_attention_v2_merge_kernel(const float* workspace, const int32_t* n_kv_of, T* o, int rows, int splits,
-                                     AttentionShape shape) {
+                                     DecodeShape shape) {
   const int row =
       static_cast<int>(blockIdx.x) * (kDecodeV2MergeThreads / kHeadDim) + static_cast<int>(threadIdx.x) / kHeadDim;
   const int channel = static_cast<int>(threadIdx.x) % kHeadDim;
@@ -78,7 +78,7 @@ __global__ void GRETA_LAUNCH_BOUNDS(kDecodeV2MergeThreads, 8)
 void decode_attention_v2(hip::Stream& stream, const DecodeAttentionProblem& p, const DecodeAttentionArgs& args) {
   const int64_t splits = (p.n_kv + kOnlineSplit - 1) / kOnlineSplit, rows = p.batch * p.n_heads;
   const size_t partials = static_cast<size_t>(rows * splits * (p.head_dim + 2));
-  const AttentionShape shape = decode_shape(p, args);
+  const DecodeShape shape = decode_shape(p, args);
   with_exp_mode("decode_attention v2", args.exp, [&](auto exp) {
     with_logical_slots([&](auto slots) {
       with_attention_types(p.dtype, p.head_dim, [&](auto element, auto head_dim) {
@@ -92,7 +92,7 @@ void decode_attention_v2(hip::Stream& stream, const DecodeAttentionProblem& p, c
         hip::launch(stream,
                     {decode_name("v2_split", p, args), grid, dim3(kDecodeV2Waves * kLogicalWave / kSlots), 0, p.batch},
                     &decode_attention_v2_split_kernel<T, kHeadDim, kSlots, kExp>, x.q, x.k, x.v, x.n_kv_of,
-                    hip::out("workspace", args.workspace, partials), shape);
+                    x.page_table, hip::out("workspace", args.workspace, partials), shape);
         constexpr int kRows = kDecodeV2MergeThreads / kHeadDim;
         hip::launch(stream,
                     {decode_name("v2_merge", p, args), dim3(static_cast<unsigned>((rows + kRows - 1) / kRows)),

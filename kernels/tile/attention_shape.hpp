@@ -43,6 +43,25 @@ __device__ __forceinline__ size_t kv_stride(const AttentionShape& shape, int hea
   return static_cast<size_t>(shape.n_kv_heads) * head_dim;
 }
 
+/// Where the rows of one KV head of one sequence lie, counted in elements from that head's first row (contiguous), or
+/// from that head's row 0 of page 0 (paged). The only place that knows of pages.
+struct KvRows {
+  size_t stride;         ///< between rows of one head
+  const int32_t* pages;  ///< page of keys [i << page_shift, (i + 1) << page_shift) of the sequence; null: contiguous
+  int page_shift;
+
+  // Implicit on purpose: a plain stride is the contiguous layout.
+  __device__ __forceinline__ KvRows(size_t row_stride) : stride(row_stride), pages(nullptr), page_shift(0) {}
+  __device__ __forceinline__ KvRows(size_t row_stride, const int32_t* table, int shift)
+      : stride(row_stride), pages(table), page_shift(shift) {}
+
+  /// Of key j, which must be visible: a page table holds nothing of use beyond a sequence's keys.
+  __device__ __forceinline__ size_t at(int j) const {
+    if (!pages) return stride * j;
+    return stride * ((static_cast<size_t>(pages[j >> page_shift]) << page_shift) + (j & ((1 << page_shift) - 1)));
+  }
+};
+
 // ------------------------------------------------------------------------------------------------ launch functions
 
 /// f(T{}, std::integral_constant<int, head_dim>{}) for f16 or bf16 and 64 or 128; the rung has accepted the problem.

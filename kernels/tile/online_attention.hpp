@@ -19,6 +19,7 @@
 
 #include <cmath>
 
+#include "kernels/tile/attention_shape.hpp"
 #include "kernels/tile/exp2.hpp"
 #include "kernels/tile/logical_wave.hpp"
 #include "kernels/tile/pack.hpp"
@@ -48,9 +49,9 @@ struct OnlineState {
 /// One query and the keys of its head.
 template <class T>
 struct OnlineRow {
-  const T* k;  ///< key 0; keys lie `stride` elements apart
+  const T* k;  ///< the head's first row, see KvRows
   const T* v;
-  size_t stride;
+  KvRows rows;
   int n_visible;  ///< keys this query sees, >= 1
   float scale_log2;
 };
@@ -89,7 +90,7 @@ __device__ __forceinline__ OnlineState<kOwnChannels<kHeadDim, kSlots>> online_sp
     for (int s = 0; s < kSlots; ++s) {
       const int key = tile + logical_lane<kSlots>(s);
       visible[s] = key <= last;
-      k[s] = row.k + row.stride * (visible[s] ? key : last);
+      k[s] = row.k + row.rows.at(visible[s] ? key : last);
       x[s] = 0.0f;
     }
     GRETA_UNROLL
@@ -128,7 +129,7 @@ __device__ __forceinline__ OnlineState<kOwnChannels<kHeadDim, kSlots>> online_sp
       const bool counts = tile + j <= last;
       const float pj = p_of_tile[j];
       float v[kOwn];
-      to_floats(load_pack<kOwn>(v_own + row.stride * (counts ? tile + j : last)), v);
+      to_floats(load_pack<kOwn>(v_own + row.rows.at(counts ? tile + j : last)), v);
       GRETA_UNROLL
       for (int c = 0; c < kOwn; ++c) state.o[c] = fmaf(pj, counts ? v[c] : 0.0f, state.o[c]);
     }

@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "kernels/tile/attention_shape.hpp"
 #include "kernels/tile/exp2.hpp"
 #include "kernels/tile/pack.hpp"
 
@@ -26,12 +27,12 @@ __device__ __forceinline__ float dot_row(const T* q, const T* k) {
   return sum;
 }
 
-/// q, o: one row of head_dim. k, v: key 0 of the head; keys lie `stride` elements apart; n_visible >= 1 of them count.
+/// q, o: one row of head_dim. k, v: the head's first row, from where `rows` counts; n_visible >= 1 keys count.
 template <class T, int kHeadDim, ExpMode kExp>
-__device__ __forceinline__ void two_pass_attention_row(const T* q, const T* k, const T* v, size_t stride, int n_visible,
+__device__ __forceinline__ void two_pass_attention_row(const T* q, const T* k, const T* v, KvRows rows, int n_visible,
                                                        float scale_log2, T* o) {
   float m = -INFINITY;
-  for (int j = 0; j < n_visible; ++j) m = fmaxf(m, dot_row<T, kHeadDim>(q, k + j * stride) * scale_log2);
+  for (int j = 0; j < n_visible; ++j) m = fmaxf(m, dot_row<T, kHeadDim>(q, k + rows.at(j)) * scale_log2);
 
   float l = 0.0f;
   float sum[kHeadDim];
@@ -40,12 +41,12 @@ __device__ __forceinline__ void two_pass_attention_row(const T* q, const T* k, c
   for (int j = 0; j < n_visible; ++j) {
     // Keeps the loads of q inside the loop: moved out, q beside o takes more registers than a thread has.
     asm volatile("" ::: "memory");
-    const float p = exp2<kExp>(dot_row<T, kHeadDim>(q, k + j * stride) * scale_log2 - m);
+    const float p = exp2<kExp>(dot_row<T, kHeadDim>(q, k + rows.at(j)) * scale_log2 - m);
     l = l + p;
     GRETA_UNROLL
     for (int c = 0; c < kHeadDim; c += 8) {
       float v8[8];
-      to_floats(load_pack<8>(v + j * stride + c), v8);
+      to_floats(load_pack<8>(v + rows.at(j) + c), v8);
       GRETA_UNROLL
       for (int i = 0; i < 8; ++i) sum[c + i] = fmaf(p, v8[i], sum[c + i]);
     }
