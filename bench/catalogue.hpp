@@ -13,6 +13,7 @@ void add_add_rms_norm(std::vector<BenchCase>& to);
 void add_quantize_activations(std::vector<BenchCase>& to);
 void add_quant_matmul(std::vector<BenchCase>& to);
 void add_rope(std::vector<BenchCase>& to);
+void add_decode_attention(std::vector<BenchCase>& to);
 void add_kv_store(std::vector<BenchCase>& to);
 void add_rope_kv_store(std::vector<BenchCase>& to);
 void add_prefill_attention(std::vector<BenchCase>& to);

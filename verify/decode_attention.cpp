@@ -7,6 +7,7 @@
 #include "verify/catalogue.hpp"
 #include "verify/draw.hpp"
 #include "verify/operator_of.hpp"
+#include "verify/paged_kv.hpp"
 
 namespace greta::verify {
 namespace {
@@ -53,6 +54,26 @@ constexpr CaseRow<P> kCases[] = {
      "sequences with one split and with two, NaN beyond each",
      kQuick,
      kInvariant},
+    {"mqa_heads_of_two_waves",
+     {.n_kv = 130, .n_heads = 20, .n_kv_heads = 1},
+     "more query heads of a KV head than a matrix tile has rows",
+     kQuick,
+     kOnce},
+    {"pages_of_16",
+     {.batch = 3, .n_kv = 600, .n_heads = 4, .n_kv_heads = 2, .kv_capacity = 640, .page_size = 16},
+     "ragged sequences in shuffled pages, a first page that two of them share, NaN in all that no key uses",
+     kQuick,
+     kInvariant},
+    {"pages_of_64",
+     {.n_kv = 577, .n_heads = 8, .n_kv_heads = 2, .head_dim = 128, .page_size = 64, .n_pages = 13},
+     "a last page with one key, more pages than the sequence needs",
+     kQuick,
+     kInvariant},
+    {"pages_of_128",
+     {.batch = 2, .n_kv = 1100, .n_heads = 4, .n_kv_heads = 1, .head_map = 1, .page_size = 128},
+     "pages of two tiles, three splits",
+     kQuick,
+     kOnce},
     {"long_batch",
      {.batch = 7, .n_kv = 2111, .n_heads = 32, .n_kv_heads = 8, .head_dim = 128, .kv_capacity = 2200},
      "a ragged batch of Llama-3-8B",
@@ -81,8 +102,21 @@ class DecodeAttention final : public OperatorOf<P, DecodeAttentionRung> {
 
  protected:
   std::span<const DecodeAttentionRung> ladder() const override { return decode_attention_ladder(); }
-  Data integers(const P& p, uint64_t seed) const override { return whole_attention(as_prefill(p), true, seed); }
-  Data random(const P& p, uint64_t seed) const override { return random_attention(as_prefill(p), true, seed); }
+  Data integers(const P& p, uint64_t seed) const override {
+    Data data = whole_attention(as_prefill(p), true, seed);
+    return data.no_exact.empty() ? to_pages(p, std::move(data), false, seed + 5) : data;
+  }
+  Data random(const P& p, uint64_t seed) const override {
+    Data data = random_attention(as_prefill(p), true, seed);
+    // The second sequence begins like the first, so that they can share a page.
+    if (p.paged() && p.batch > 1 && keys_of(as_prefill(p), data, 1) >= p.page_size)
+      for (const char* which : {"k", "v"}) {
+        std::vector<uint8_t>& bytes = data[which].bytes;
+        std::copy_n(bytes.begin(), static_cast<int64_t>(bytes.size()) / p.batch / p.capacity() * p.page_size,
+                    bytes.begin() + static_cast<int64_t>(bytes.size()) / p.batch);
+      }
+    return to_pages(p, std::move(data), true, seed + 5);
+  }
 
   std::vector<Output> launch(const DecodeAttentionRung& rung, const P& p, const Data& data,
                              const RunOptions& options) const override {
@@ -93,6 +127,7 @@ class DecodeAttention final : public OperatorOf<P, DecodeAttentionRung> {
     args.v = buffers.in(data["v"]);
     args.o = buffers.out(attention_rows("o", as_prefill(p), true));
     if (is_ragged(data)) args.n_kv_of = buffers.in(data["n_kv_of"]).as<const int32_t>("n_kv_of");
+    if (p.paged()) args.page_table = buffers.in(data["page_table"]).as<const int32_t>("page_table");
     args.workspace = buffers.scratch("workspace", DType::kF32, decode_attention_workspace(p)).as<float>("workspace");
     args.scale = scale_of(data);
     args.exp = options.exp;
@@ -101,20 +136,28 @@ class DecodeAttention final : public OperatorOf<P, DecodeAttentionRung> {
   }
   std::vector<Tensor> twin_of(const P& p, const std::string& arithmetic, const Data& data) const override {
     return {filled(attention_rows("o", as_prefill(p), true),
-                   reference::decode_attention_twin(p, arithmetic, attention_values(data).inputs(), matrix_machine()))};
+                   reference::decode_attention_twin(contiguous(p), arithmetic,
+                                                    attention_values(from_pages(p, data)).inputs(), matrix_machine()))};
   }
   std::vector<reference::Bounded> oracle_of(const P& p, const std::string& arithmetic, ExpMode exp,
                                             const Data& data) const override {
-    return {reference::decode_attention_oracle(p, arithmetic, exp, attention_values(data).inputs())};
+    return {reference::decode_attention_oracle(contiguous(p), arithmetic, exp,
+                                               attention_values(from_pages(p, data)).inputs())};
   }
   bool rounds_in(const P& p) const override { return p.n_kv > 1; }
 
   std::vector<std::string> relations_of(const P& p) const override {
-    return p.batch > 1 ? std::vector<std::string>{"sequence_alone"}
-                       : std::vector<std::string>{"prefill", "batch_position", "padding"};
+    std::vector<std::string> names = p.batch > 1 ? std::vector<std::string>{"sequence_alone"}
+                                                 : std::vector<std::string>{"prefill", "batch_position", "padding"};
+    if (p.paged()) names.push_back("contiguous");
+    return names;
   }
-  Relation relate(const std::string& which, const P& p, const std::string&, const Data& data,
+  /// The other computation has no pages, whatever this one has.
+  Relation relate(const std::string& which, const P& paged, const std::string&, const Data& paged_data,
                   uint64_t seed) const override {
+    const P p = contiguous(paged);
+    const Data data = from_pages(paged, paged_data);
+    if (which == "contiguous") return one_step(which, to_line(p), data.tensors, {0, 0, 0, p.q_elements()});
     reference::Random random(seed);
     const PrefillAttentionProblem prefill = as_prefill(p);
     const int64_t width = p.n_heads * p.head_dim;

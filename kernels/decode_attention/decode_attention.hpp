@@ -17,7 +17,8 @@ struct DecodeAttentionArgs {
   hip::AnyView v;
   hip::AnyView o;                          ///< as q
   hip::DeviceView<const int32_t> n_kv_of;  ///< optional, [batch]: keys each sequence has (>= 1, <= n_kv); null: n_kv
-  /// At least decode_attention_workspace(problem) floats: m, l and O of each split before the merge.
+  /// At least decode_attention_workspace(problem) floats, from a multiple of 16 bytes on: m, l
+  /// and O of each split before the merge.
   hip::DeviceView<float> workspace;
   float scale = 0.0f;  ///< 0: 1 / sqrt(head_dim)
   ExpMode exp = ExpMode::kPortable;

@@ -1,34 +1,20 @@
 // Decode attention v2: split-KV; one wave per (512-key split, query head), then a merge of the splits in order.
 //   O[b,h,:] = sum_{j < n_kv_b} softmax_j(scale * Q[b,h,:] . K[b,j,g,:]) V[b,j,g,:]
 // Shapes    Q, O [batch, n_heads, head_dim]; K, V contiguous or paged (decode_attention_problem.hpp); f16 or bf16;
-//           workspace [n] m, [n] l, [n, head_dim] o in f32, n = batch * n_heads * splits, splits = ceil(n_kv / 512)
+//           workspace as in split_merge.hpp, splits = ceil(n_kv / 512)
 // Needs     head_dim 64 or 128; n_heads % n_kv_heads == 0; n_kv_b >= 1; rows aligned to 16 bytes
 // Numerics  "online_f32", the routines of prefill v2 on the same splits, merged in the same order
 //           (tile/online_attention.hpp): the same bits for the same query. A split's size is fixed, not their number
 // Placement split: grid (splits, heads / 4, batch), 4 waves on heads of one KV head where the group allows, whose K and
-//           V rows meet in L1; LDS 4 KiB at head_dim 128. merge: one thread per output element, splits ascending
+//           V rows meet in L1; LDS 4 KiB at head_dim 128. merge: one workgroup a row, splits ascending
 // From v1   keys in parallel over splits and lanes, scores computed once
 // Cost      a second launch; partial results through memory, (head_dim + 2) floats written and read per 512 keys and
 //           head: 1.6 % of the K and V bytes at group 4. Splits beyond a short sequence's end are idle workgroups
-#include "kernels/decode_attention/launch_decode.hpp"
-#include "kernels/tile/online_attention.hpp"
+#include "kernels/decode_attention/split_merge.hpp"
 
 namespace greta {
 
-static_assert(kOnlineTile == kAttentionTile && kOnlineSplit == kAttentionSplit);
-
 inline constexpr int kDecodeV2Waves = 4;
-inline constexpr int kDecodeV2MergeThreads = 256;
-
-/// The partial results of split s of row r (= sequence * n_heads + head): m[r * splits + s], and so on.
-template <class F>
-struct DecodePartials {
-  F* m;
-  F* l;
-  F* o;
-  __device__ DecodePartials(F* workspace, size_t rows, size_t splits)
-      : m(workspace), l(workspace + rows * splits), o(workspace + 2 * rows * splits) {}
-};
 
 template <class T, int kHeadDim, int kSlots, ExpMode kExp>
 __global__ void GRETA_LAUNCH_BOUNDS(kDecodeV2Waves* kLogicalWave / kSlots, 4)
@@ -48,31 +34,13 @@ __global__ void GRETA_LAUNCH_BOUNDS(kDecodeV2Waves* kLogicalWave / kSlots, 4)
     const OnlineRow<T> keys = {k + at_head.first, v + at_head.first, at_head.rows, n_kv, shape.scale_log2};
     const OnlineState<kOwn> split = online_split<kHeadDim, kSlots, kExp>(keys, begin, lds[wave]);
 
-    const DecodePartials<float> partials(workspace, static_cast<size_t>(gridDim.z) * shape.n_heads, gridDim.x);
+    const DecodePartials<float> partials(workspace, kHeadDim, static_cast<size_t>(gridDim.z) * shape.n_heads,
+                                         gridDim.x);
     const size_t at = (static_cast<size_t>(sequence) * shape.n_heads + head) * gridDim.x + blockIdx.x;
     if (hip::lane_id() == 0) partials.m[at] = split.m, partials.l[at] = split.l;
     GRETA_UNROLL
     for (int c = 0; c < kOwn; ++c) partials.o[at * kHeadDim + hip::lane_id() * kOwn + c] = split.o[c];
   }
-}
-
-template <class T, int kHeadDim, ExpMode kExp>
-__global__ void GRETA_LAUNCH_BOUNDS(kDecodeV2MergeThreads, 8)
-    decode_attention_v2_merge_kernel(const float* workspace, const int32_t* n_kv_of, T* o, int rows, int splits,
-                                     DecodeShape shape) {
-  const int row =
-      static_cast<int>(blockIdx.x) * (kDecodeV2MergeThreads / kHeadDim) + static_cast<int>(threadIdx.x) / kHeadDim;
-  const int channel = static_cast<int>(threadIdx.x) % kHeadDim;
-  if (row >= rows) return;  // no collective follows
-  const int n_kv = decode_n_kv(shape, n_kv_of, row / shape.n_heads);
-  const DecodePartials<const float> partials(workspace, rows, splits);
-  const size_t first = static_cast<size_t>(row) * splits;
-  OnlineState<1> total = {partials.m[first], partials.l[first], {partials.o[first * kHeadDim + channel]}};
-  for (int s = 1; s * kOnlineSplit < n_kv; ++s) {
-    const size_t at = first + s;
-    merge_split<kExp>(total, OnlineState<1>{partials.m[at], partials.l[at], {partials.o[at * kHeadDim + channel]}});
-  }
-  o[static_cast<size_t>(row) * kHeadDim + channel] = hip::from_float<T>(total.o[0] / total.l);
 }
 
 void decode_attention_v2(hip::Stream& stream, const DecodeAttentionProblem& p, const DecodeAttentionArgs& args) {
@@ -93,13 +61,7 @@ void decode_attention_v2(hip::Stream& stream, const DecodeAttentionProblem& p, c
                     {decode_name("v2_split", p, args), grid, dim3(kDecodeV2Waves * kLogicalWave / kSlots), 0, p.batch},
                     &decode_attention_v2_split_kernel<T, kHeadDim, kSlots, kExp>, x.q, x.k, x.v, x.n_kv_of,
                     x.page_table, hip::out("workspace", args.workspace, partials), shape);
-        constexpr int kRows = kDecodeV2MergeThreads / kHeadDim;
-        hip::launch(stream,
-                    {decode_name("v2_merge", p, args), dim3(static_cast<unsigned>((rows + kRows - 1) / kRows)),
-                     dim3(kDecodeV2MergeThreads), 0, p.batch},
-                    &decode_attention_v2_merge_kernel<T, kHeadDim, kExp>,
-                    hip::in("workspace", hip::DeviceView<const float>(args.workspace), partials), x.n_kv_of, x.o,
-                    static_cast<int>(rows), static_cast<int>(splits), shape);
+        launch_merge<T, kHeadDim, kExp>(stream, "v2_merge", p, args, x, kOnlineSplit, partials);
       });
     });
   });

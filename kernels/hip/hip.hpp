@@ -15,6 +15,7 @@
 //   greta::hip::pack_low16(a, b), pack_high16(a, b), round_pair<T>(x, y)     halves of words; two floats rounded to T
 //   greta::hip::opaque(v), schedule_fence(), wave_priority<n>()      for registers and the order of instructions
 //   greta::hip::async_copy16(), async_commit(), async_wait<n>()      sm_90a and host: kernels/tile/kv_pipeline.hpp
+//   greta::hip::wave_read(v, lane), wave_uniform(v)               int; lane or v is the same in the whole wave
 //   greta::hip::wave_sum(v), wave_max(v)    butterfly over lane distances 1, 2, 4, ... in that order; int, float; all
 //   lanes get it greta::hip::wave_any(bool), wave_all(bool) greta::hip::atomic_add(ptr, v)          int, unsigned,
 //   float; returns the old value greta::hip::to_float(half_t|bf16_t|float), from_float<T>(float)  as in dtype.hpp:

@@ -55,11 +55,12 @@ struct KvRows {
   __device__ __forceinline__ KvRows(size_t row_stride, const int32_t* table, int shift)
       : stride(row_stride), pages(table), page_shift(shift) {}
 
-  /// Of key j, which must be visible: a page table holds nothing of use beyond a sequence's keys.
-  __device__ __forceinline__ size_t at(int j) const {
-    if (!pages) return stride * j;
-    return stride * ((static_cast<size_t>(pages[j >> page_shift]) << page_shift) + (j & ((1 << page_shift) - 1)));
+  /// Row of key j, which must be visible: a page table holds nothing of use beyond a sequence's keys.
+  __device__ __forceinline__ int row(int j) const {
+    if (!pages) return j;
+    return (pages[j >> page_shift] << page_shift) + (j & ((1 << page_shift) - 1));
   }
+  __device__ __forceinline__ size_t at(int j) const { return stride * static_cast<size_t>(row(j)); }
 };
 
 // ------------------------------------------------------------------------------------------------ launch functions

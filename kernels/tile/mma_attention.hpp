@@ -250,14 +250,17 @@ struct MmaAttention {
   }
 
   /// Scores to p = exp2(s * scale_log2 - m), unrounded; m and l move on; a is what o has to be multiplied by.
+  /// The first kUsedSlots row slots of a lane count; others hold rows of zeros, whose p and o mean nothing (a is 1).
   /// kMasked: hidden(f, slot) says from which key of this tile on (0 .. 64) the row sees nothing; else it sees all.
-  template <ExpMode kExp, bool kMasked, class Hidden>
+  template <ExpMode kExp, bool kMasked, int kUsedSlots = kLaneRows, class Hidden>
   __device__ static __forceinline__ void softmax(Scores& s, PerRow& a, State& state, float scale_log2,
                                                  Hidden&& hidden) {
     GRETA_UNROLL
     for (int f = 0; f < kFragments; ++f) {
       GRETA_UNROLL
-      for (int r = 0; r < kLaneRows; ++r) {
+      for (int r = kUsedSlots; r < kLaneRows; ++r) a[f][r] = 1.0f;
+      GRETA_UNROLL
+      for (int r = 0; r < kUsedSlots; ++r) {
         [[maybe_unused]] int limit = 0;
         if constexpr (kMasked) limit = hidden(f, r) - lane_key();
         float t = -INFINITY;

@@ -1,5 +1,6 @@
 // Defects of prefill and decode attention.
 #include <algorithm>
+#include <span>
 
 #include "verify/defects/defects.hpp"
 
@@ -92,6 +93,44 @@ std::vector<Output> depends_on_capacity(const Call& call) {
   return out;
 }
 
+/// Data with a mistake in what the page table says; contiguous problems are left alone.
+template <class Change>
+std::vector<Output> with_table(const Call& call, Change change) {
+  if (field(call.problem, "page_size") == 0) return call.launch();
+  Data data = call.data;
+  change(data, data["page_table"].as<int32_t>(), data["page_table"].dims[1].size);
+  return call.launch(call.problem, data);
+}
+
+/// The last page of the first sequence that is in use is what its first page was: a table entry nobody brought up to
+/// date.
+std::vector<Output> stale_page(const Call& call) {
+  return with_table(call, [](Data&, std::span<int32_t> table, int64_t width) {
+    int64_t last = width - 1;
+    while (table[static_cast<size_t>(last)] < 0) --last;
+    table[static_cast<size_t>(last)] = table[0];
+  });
+}
+
+/// Every sequence reads with the row of the first one (which is the longest).
+std::vector<Output> neighbours_table_row(const Call& call) {
+  return with_table(call, [](Data&, std::span<int32_t> table, int64_t width) {
+    for (size_t at = static_cast<size_t>(width); at < table.size(); ++at)
+      table[at] = table[at % static_cast<size_t>(width)];
+  });
+}
+
+/// Key j is looked for in row j + 1 of its page.
+std::vector<Output> page_offset_by_one(const Call& call) {
+  return with_table(call, [&](Data& data, std::span<int32_t>, int64_t) {
+    for (const char* which : {"k", "v"}) {
+      Tensor& pool = data[which];
+      const auto page = static_cast<int64_t>(pool.bytes.size()) / pool.dims[0].size, row = page / pool.dims[1].size;
+      for (auto at = pool.bytes.begin(); at != pool.bytes.end(); at += page) std::rotate(at, at + row, at + page);
+    }
+  });
+}
+
 }  // namespace
 
 std::vector<Defect> attention_defects() {
@@ -106,6 +145,21 @@ std::vector<Defect> attention_defects() {
        "splits are merged without the factors of their maxima",
        {"E0", "E1", "B", "S", "I:prefill", "I:batch_position"},
        merge_without_rescale},
+      {"stale_page",
+       "decode_attention/v3 pages_of_64 dtype=bf16",
+       "one entry of the page table is out of date",
+       {"E0", "E1", "B", "S", "I:prefill", "I:batch_position", "I:padding", "I:contiguous"},
+       stale_page},
+      {"neighbours_table_row",
+       "decode_attention/v2 pages_of_16 dtype=f16",
+       "sequences read with the first one's row of the page table",
+       {"E0", "E1", "B", "S", "I:sequence_alone", "I:contiguous"},
+       neighbours_table_row},
+      {"page_offset_by_one",
+       "decode_attention/v3 pages_of_16 dtype=bf16",
+       "keys are looked for one row further in their page",
+       {"E1", "N", "B", "S", "I:sequence_alone", "I:contiguous"},
+       page_offset_by_one},
       {"mask_one_key_late",
        "prefill_attention/v2 spare_capacity dtype=f16",
        "a query sees the key after its own",

@@ -56,6 +56,11 @@ __device__ inline T wave_exchange(T v) {
   return wave_shfl_xor(v, kMask);
 }
 
+/// The value of lane `lane`, which is the same number in the whole wave.
+__device__ inline int wave_read(int v, int lane) { return wave_shfl(v, lane); }
+/// A value that is the same in the whole wave, told to the compiler (gfx942); nothing here.
+__device__ inline int wave_uniform(int v) { return v; }
+
 /// Butterflies over lane distances 1, 2, 4, 8, 16 in that order.
 __device__ inline float wave_sum(float v) {
   for (int distance = 1; distance < 32; distance *= 2) v += wave_shfl_xor(v, distance);

@@ -155,6 +155,8 @@ template <int kMask, class T>
 T wave_exchange(T v, GRETA_SITE) {
   return bit_copy<T>(host::wave_shuffle(bit_copy<uint32_t>(v), lane_id() ^ kMask, {file, line}));
 }
+inline int wave_read(int v, int lane, GRETA_SITE) { return wave_shfl(v, lane, file, line); }
+inline int wave_uniform(int v) { return v; }
 template <class T>
 T wave_sum(T v, GRETA_SITE) {
   return host::wave_sum(v, {file, line});

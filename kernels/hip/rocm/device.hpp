@@ -52,6 +52,11 @@ __device__ inline T wave_shfl_xor(T v, int mask) {
   return wave_shfl(v, lane_id() ^ mask);
 }
 
+/// The value of lane `lane`, which is the same number in the whole wave: v_readlane, a scalar result.
+__device__ inline int wave_read(int v, int lane) { return __builtin_amdgcn_readlane(v, lane); }
+/// A value that is the same in the whole wave, told to the compiler: what follows from it is scalar work.
+__device__ inline int wave_uniform(int v) { return __builtin_amdgcn_readfirstlane(v); }
+
 namespace detail {
 
 /// DPP moves within rows of 16 lanes; controls from the AMDGPU guide.
