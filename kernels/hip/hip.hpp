@@ -22,7 +22,8 @@
 //   nearest even, NaN quietened greta::hip::float_bits(f), bits_float(u) fmaf fminf fmaxf fabsf rintf sqrtf exactly
 //   rounded where IEEE has it; no other libm call in kernels greta::hip::exp2_hw(x)                  the device's own
 //   exp2 (host: not available, see kernels/tile/exp2.hpp) greta::hip::dot4_i8(a, b, c)            c + sum of four
-//   products of the signed bytes of a and b (int32, exact) greta::hip::mad24(a, b, c)              c + a * b for
+//   products of the signed bytes of a and b (int32, exact) greta::hip::dot2_i16_i8(a, b, c)        c + the
+//   halves of a times the low bytes of b greta::hip::mad24(a, b, c)              c + a * b for
 //   |a|, |b| < 2^23 greta::hip::wave_exchange<mask>(v)           v of lane ^ mask, mask known at compile time; full wave
 //   greta::hip::mma_16x16x16(a, b, c), mma_16x16x32, mma_32x32x16    one matrix tile of a wave (fragment.hpp)
 //

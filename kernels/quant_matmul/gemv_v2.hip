@@ -28,10 +28,19 @@ constexpr int kMaxSlots = kMaxThreads / kPieces;  // superblocks of a pass
 template <class Block, int kTokens>
 constexpr int kRowsOf = kTokens == 1 ? 4 : 2;
 
+/// Workgroups that share a CU.
+template <class Block, int kTokens, int kRows>
+constexpr int kResident = kTokens == 1   ? (kRows <= 2   ? 8
+                                            : kRows <= 4 ? 5
+                                                         : 3)
+                          : kTokens == 2 ? 5
+                                         : 3;
+
 /// One lane's 32 activations.
 struct ActivationPiece {
   Words4 lo, hi;
   int sum_lo, sum_hi;
+  int sum_pair;  ///< Q4_K: both, 16 bits each
 };
 /// sums[i], by a load of 4 bytes: gfx942 has no 2-byte load of full width.
 __device__ __forceinline__ int load_sum(const int16_t* sums, int i) {
@@ -46,9 +55,10 @@ __device__ __forceinline__ ActivationPiece load_activation(const typename PieceO
     a.lo = load16<16>(superblock->qs + Piece::lo_at(piece)), a.hi = load16<16>(superblock->qs + Piece::hi_at(piece));
     a.sum_lo = load_sum(superblock->sums, Piece::lo_at(piece) / 16);
     a.sum_hi = load_sum(superblock->sums, Piece::hi_at(piece) / 16);
+    a.sum_pair = (a.sum_lo & 0xffff) | static_cast<int>(static_cast<unsigned>(a.sum_hi) << 16);
   } else {
     a.lo = load16<16>(superblock[piece].qs), a.hi = load16<16>(superblock[piece].qs + 16);
-    a.sum_lo = a.sum_hi = 0;
+    a.sum_lo = a.sum_hi = a.sum_pair = 0;
   }
   return a;
 }
@@ -127,99 +137,109 @@ __global__ GRETA_LAUNCH_BOUNDS(kMaxThreads,
   const int first_token = static_cast<int>(blockIdx.y) * kTokens;
   const auto token_of = [&](int i) { return first_token + i < m ? first_token + i : m - 1; };
 
-  int buffer = 0;
-  for (int64_t row0 = static_cast<int64_t>(blockIdx.x) * kRows; row0 < n_out;
-       row0 += static_cast<int64_t>(gridDim.x) * kRows) {
-    // Lanes without a superblock or block load one that exists; their sums are not read.
-    RawPiece raw[kRows];
-    const auto fetch = [&](int super0) {
-      const int block = super0 + group < n_super ? (super0 + group) * Piece::kBlocks : 0;
-      const int own = Piece::kBlocks == 1 || block + piece < n_blocks ? piece : 0;
+  // Rows and passes in one sequence, so that the loads of the next step, be it of the same rows or not, are under way
+  // while this one's sums are made.
+  const int row_blocks = (n_out + kRows - 1) / kRows, stride = static_cast<int>(gridDim.x);
+  const int64_t row_bytes = static_cast<int64_t>(n_blocks) * static_cast<int64_t>(sizeof(Block));
+  const auto block_of = [&](int super0) { return super0 + group < n_super ? (super0 + group) * Piece::kBlocks : 0; };
+  const auto own_of = [&](int block) { return Piece::kBlocks == 1 || block + piece < n_blocks ? piece : 0; };
+
+  // Lanes without a superblock or block load one that exists; their sums are not read.
+  RawPiece raw[kRows] = {};
+  const auto fetch = [&](int row_block, int super0) {
+    const int row0 = row_block * kRows, last = n_out - 1 - row0, block = block_of(super0);
+    const auto* from =
+        reinterpret_cast<const char*>(weights) + row0 * row_bytes + block * static_cast<int>(sizeof(Block));
+    GRETA_UNROLL
+    for (int r = 0; r < kRows; ++r)
+      raw[r] = Piece::fetch(reinterpret_cast<const Block*>(from + (r < last ? r : last) * row_bytes), own_of(block));
+  };
+  int row_block = static_cast<int>(blockIdx.x), super0 = 0, buffer = 0;
+  float acc = 0.0f;
+  if (row_block < row_blocks) fetch(row_block, 0);
+  while (row_block < row_blocks) {
+    const bool ends = super0 + n_slots >= n_super;  // the rows
+    const int next_block = ends ? row_block + stride : row_block, next_super = ends ? 0 : super0 + n_slots;
+    const int block = block_of(super0), own = own_of(block);
+    int sums[kSums];
+    float d[kRows], dmin[kRows];
+    WeightPiece w[kRows];
+    GRETA_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      w[r] = Piece::decode(raw[r], own);
+      d[r] = w[r].d, dmin[r] = w[r].dmin;
+    }
+    GRETA_UNROLL
+    for (int i = 0; i < kTokens; ++i) {
+      const auto* from = x + static_cast<int64_t>(token_of(i)) * n_blocks + block;
+      const ActivationPiece a = load_activation<Block>(from, own);
+      [[maybe_unused]] float* const chain = stage + (group * kOutputs + i) * Lds::kChain + 2 * piece;
+      [[maybe_unused]] const float dx = Lds::kStaged ? from[own].d : 0.0f;
       GRETA_UNROLL
       for (int r = 0; r < kRows; ++r) {
-        const int64_t row = row0 + r < n_out ? row0 + r : n_out - 1;
-        raw[r] = Piece::fetch(weights + row * n_blocks + block, own);
-      }
-    };
-    fetch(0);
-    float acc = 0.0f;
-    for (int super0 = 0; super0 < n_super; super0 += n_slots, buffer ^= 1) {
-      const int block = super0 + group < n_super ? (super0 + group) * Piece::kBlocks : 0;
-      const int own = Piece::kBlocks == 1 || block + piece < n_blocks ? piece : 0;
-      int sums[kSums];
-      float d[kRows], dmin[kRows];
-      WeightPiece w[kRows];
-      GRETA_UNROLL
-      for (int r = 0; r < kRows; ++r) {
-        w[r] = Piece::decode(raw[r], own);
-        d[r] = w[r].d, dmin[r] = w[r].dmin;
-      }
-      if (super0 + n_slots < n_super) fetch(super0 + n_slots);
-      GRETA_UNROLL
-      for (int i = 0; i < kTokens; ++i) {
-        const auto* from = x + static_cast<int64_t>(token_of(i)) * n_blocks + block;
-        const ActivationPiece a = load_activation<Block>(from, own);
-        float* const chain = stage + (group * kOutputs + i) * Lds::kChain + 2 * piece;
-        const float dx = Lds::kStaged ? from[own].d : 0.0f;
-        GRETA_UNROLL
-        for (int r = 0; r < kRows; ++r) {
-          const int dot_lo = dot16_i8(w[r].lo, a.lo, -Piece::kZero * a.sum_lo);
-          if constexpr (Lds::kStaged) {
-            const int dot = dot16_i8(w[r].hi, a.hi, dot_lo);
-            store_pack<2>(chain + r * kTokens * Lds::kChain, Pack<float, 2>{{d[r] * dx, static_cast<float>(dot)}});
+        const int dot_lo = dot16_i8(w[r].lo, a.lo, -Piece::kZero * a.sum_lo);
+        if constexpr (Lds::kStaged) {
+          const int dot = dot16_i8(w[r].hi, a.hi, dot_lo);
+          store_pack<2>(chain + r * kTokens * Lds::kChain, Pack<float, 2>{{d[r] * dx, static_cast<float>(dot)}});
+        } else {
+          const int dot_hi = dot16_i8(w[r].hi, a.hi, -Piece::kZero * a.sum_hi);
+          if constexpr (Piece::kMins) {  // a sum of 16 values of Q4_K fits into 16 bits
+            const int dots = (dot_lo & 0xffff) | static_cast<int>(static_cast<unsigned>(dot_hi) << 16);
+            sums[r * kTokens + i] = hip::dot2_i16_i8(dots, w[r].scale_pair, 0);
+            sums[kOutputs + r * kTokens + i] = hip::dot2_i16_i8(a.sum_pair, w[r].min_pair, 0);
           } else {
-            const int dot_hi = dot16_i8(w[r].hi, a.hi, -Piece::kZero * a.sum_hi);
             sums[r * kTokens + i] = hip::mad24(w[r].scale_lo, dot_lo, hip::mad24(w[r].scale_hi, dot_hi, 0));
-            if constexpr (Piece::kMins)
-              sums[kOutputs + r * kTokens + i] =
-                  hip::mad24(w[r].min_lo, a.sum_lo, hip::mad24(w[r].min_hi, a.sum_hi, 0));
-          }
-        }
-      }
-      if constexpr (Lds::kStaged) {
-        hip::wave_barrier();
-        const int left = n_blocks - block;
-        for (int o = piece; o < kOutputs; o += kPieces) {
-          const float* chain = stage + (group * kOutputs + o) * Lds::kChain;
-          float part = 0.0f;
-          GRETA_UNROLL
-          for (int b = 0; b < Piece::kBlocks; ++b) {
-            const Pack<float, 2> link = load_pack<2>(chain + 2 * b);
-            part = b < left ? fmaf(link.v[0], link.v[1], part) : part;
-          }
-          terms[buffer][o * Lds::kRow + group] = part;
-        }
-      } else {
-        GRETA_UNROLL
-        for (int chunk = 0; chunk < kSums; chunk += kChunk) {
-          const int sum = sum_over_8<kChunk>(sums + chunk, piece);
-          const int at = chunk + piece / (8 / kChunk), kind = at / kOutputs, output = at % kOutputs;
-          const float dx = x[static_cast<int64_t>(token_of(output % kTokens)) * n_blocks + block].d;
-          const float of_row = pick(d, output / kTokens), min_of_row = pick(dmin, output / kTokens);
-          const float scale = (kind ? -min_of_row : of_row) * dx;
-          store_pack<2>(&terms[buffer][output * Lds::kRow + group * Lds::kTerm + 2 * kind],
-                        Pack<float, 2>{{scale, static_cast<float>(sum)}});
-        }
-      }
-      __syncthreads();
-      if (t < kOutputs) {
-        const float* mine = &terms[buffer][t * Lds::kRow];
-        const int n = n_super - super0 < n_slots ? n_super - super0 : n_slots;
-        GRETA_UNROLL_BY(4)
-        for (int s = 0; s < n; ++s) {
-          if constexpr (Lds::kStaged) {
-            acc = acc + mine[s];
-          } else {
-            const Pack<float, Lds::kTerm> term = load_pack<Lds::kTerm>(mine + s * Lds::kTerm);
-            acc = fmaf(term.v[0], term.v[1], acc);
-            if constexpr (Piece::kMins) acc = fmaf(term.v[2], term.v[3], acc);
           }
         }
       }
     }
-    if (t < kOutputs && row0 + t / kTokens < n_out && first_token + t % kTokens < m)
-      store_any(y_f32, y_f16, y_bf16, static_cast<int64_t>(first_token + t % kTokens) * n_out + row0 + t / kTokens,
-                acc);
+    if (next_block < row_blocks) fetch(next_block, next_super);
+    if constexpr (Lds::kStaged) {
+      hip::wave_barrier();
+      const int left = n_blocks - block;
+      for (int o = piece; o < kOutputs; o += kPieces) {
+        const float* chain = stage + (group * kOutputs + o) * Lds::kChain;
+        float part = 0.0f;
+        GRETA_UNROLL
+        for (int b = 0; b < Piece::kBlocks; ++b) {
+          const Pack<float, 2> link = load_pack<2>(chain + 2 * b);
+          part = b < left ? fmaf(link.v[0], link.v[1], part) : part;
+        }
+        terms[buffer][o * Lds::kRow + group] = part;
+      }
+    } else {
+      GRETA_UNROLL
+      for (int chunk = 0; chunk < kSums; chunk += kChunk) {
+        const int sum = sum_over_8<kChunk>(sums + chunk, piece);
+        const int at = chunk + piece / (8 / kChunk), kind = at / kOutputs, output = at % kOutputs;
+        const float dx = x[static_cast<int64_t>(token_of(output % kTokens)) * n_blocks + block].d;
+        const float of_row = pick(d, output / kTokens), min_of_row = pick(dmin, output / kTokens);
+        const float scale = (kind ? -min_of_row : of_row) * dx;
+        store_pack<2>(&terms[buffer][output * Lds::kRow + group * Lds::kTerm + 2 * kind],
+                      Pack<float, 2>{{scale, static_cast<float>(sum)}});
+      }
+    }
+    __syncthreads();
+    if (t < kOutputs) {
+      const float* mine = &terms[buffer][t * Lds::kRow];
+      const int n = n_super - super0 < n_slots ? n_super - super0 : n_slots;
+      GRETA_UNROLL_BY(4)
+      for (int s = 0; s < n; ++s) {
+        if constexpr (Lds::kStaged) {
+          acc = acc + mine[s];
+        } else {
+          const Pack<float, Lds::kTerm> term = load_pack<Lds::kTerm>(mine + s * Lds::kTerm);
+          acc = fmaf(term.v[0], term.v[1], acc);
+          if constexpr (Piece::kMins) acc = fmaf(term.v[2], term.v[3], acc);
+        }
+      }
+      if (ends) {
+        const int row = row_block * kRows + t / kTokens, token = first_token + t % kTokens;
+        if (row < n_out && token < m) store_any(y_f32, y_f16, y_bf16, static_cast<int64_t>(token) * n_out + row, acc);
+        acc = 0.0f;
+      }
+    }
+    row_block = next_block, super0 = next_super, buffer ^= 1;
   }
 }
 
@@ -234,12 +254,13 @@ void launch_gemv(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMa
   // 16 superblocks a pass, or 8 where the last pass of 16 would be half empty.
   const int64_t last = ceil_div(n_blocks, Piece::kBlocks) % kMaxSlots;
   const int threads = last >= 1 && last <= kMaxSlots / 2 ? kMaxThreads / 2 : kMaxThreads;
-  // A GPU gets a workgroup for every kRows rows; the host, where a workgroup costs more to start, loops.
-  const int per_unit = hip::platform_name() == "host" ? 16 : 1 << 20;
+  // As many workgroups as run at once (kResident on each CU), each with the same number of rounds, give or take one.
+  const int64_t row_blocks = ceil_div(p.n_out, kRows), tokens = ceil_div(p.m, kTokens);
+  const int64_t rounds = ceil_div(row_blocks, looping_grid(row_blocks, kResident<Block, kTokens, kRows>));
   hip::launch(
       stream,
       {concat("gemv_v2<", dtype_name(p.weights), ",", kRows, "x", kTokens, ">"),
-       dim3(looping_grid(ceil_div(p.n_out, kRows), per_unit), grid_extent("quant_matmul: m", ceil_div(p.m, kTokens))),
+       dim3(grid_extent("quant_matmul: n_out", ceil_div(row_blocks, rounds)), grid_extent("quant_matmul: m", tokens)),
        dim3(static_cast<unsigned>(threads)), 0, p.m},
       &gemv_kernel<Block, kRows, kTokens>, hip::in("weights", weights, static_cast<size_t>(p.weight_elements())),
       hip::in("x", x, static_cast<size_t>(p.m * p.activation_blocks_per_row())), y.arg_f32(), y.arg_f16(), y.arg_bf16(),

@@ -30,11 +30,12 @@ struct RawPiece {
 
 /// What one lane holds of the weights. Fields that a type does not have are left out of its loads and read as said.
 struct WeightPiece {
-  Words4 lo, hi;           ///< 16 bytes each, stored q
-  int scale_lo, scale_hi;  ///< integer scale of the run; 1 for Q8_0
-  int min_lo, min_hi;      ///< integer minimum of the run; 0 but for Q4_K
-  float d;                 ///< of the superblock; of the piece's own block for Q8_0
-  float dmin;              ///< of the superblock; 0 but for Q4_K
+  Words4 lo, hi;                  ///< 16 bytes each, stored q
+  int scale_lo, scale_hi;         ///< integer scale of the run; 1 for Q8_0
+  int min_lo, min_hi;             ///< integer minimum of the run; 0 but for Q4_K
+  uint32_t scale_pair, min_pair;  ///< Q4_K only: scale_lo | scale_hi << 8, min_lo | min_hi << 8
+  float d;                        ///< of the superblock; of the piece's own block for Q8_0
+  float dmin;                     ///< of the superblock; 0 but for Q4_K
 };
 
 namespace piece_detail {
@@ -87,16 +88,16 @@ struct PieceOf<BlockQ4K> {
       p.hi.v[i] = (qs.v[i] >> 4) & 0x0f0f0f0fu;
     }
     // The run's sub-blocks are j = 2 * pair and j + 1. Both scales are neighbouring bytes, and j < 4 for both or
-    // neither.
+    // neither. Masks, not selects: of a select the gfx942 compiler makes divergent branches.
     const int pair = piece / 2, shift = 16 * (pair % 2);
-    const uint32_t first = header.v[1] >> shift, second = header.v[2] >> shift, third = header.v[3] >> shift;
-    // A mask, not a select: of a select the gfx942 compiler makes divergent branches.
     const uint32_t high = pair >= 2 ? 0xffffffffu : 0u;
-    const uint32_t low_scales = first & 0x3f3fu, low_mins = second & 0x3f3fu;
-    const uint32_t scales = low_scales ^ ((low_scales ^ ((third & 0x0f0fu) | ((first >> 2) & 0x3030u))) & high);
-    const uint32_t mins = low_mins ^ ((low_mins ^ (((third >> 4) & 0x0f0fu) | ((second >> 2) & 0x3030u))) & high);
-    p.scale_lo = static_cast<int>(scales & 0xffu), p.scale_hi = static_cast<int>((scales >> 8) & 0xffu);
-    p.min_lo = static_cast<int>(mins & 0xffu), p.min_hi = static_cast<int>((mins >> 8) & 0xffu);
+    const uint32_t low_bits = 0x3f3fu ^ (high & 0x3030u), high_bits = high & 0x3030u;
+    const uint32_t scales = header.v[1] ^ ((header.v[1] ^ header.v[3]) & high);
+    const uint32_t mins = header.v[2] ^ ((header.v[2] ^ (header.v[3] >> 4)) & high);
+    p.scale_pair = ((scales >> shift) & low_bits) | ((header.v[1] >> (shift + 2)) & high_bits);
+    p.min_pair = ((mins >> shift) & low_bits) | ((header.v[2] >> (shift + 2)) & high_bits);
+    p.scale_lo = static_cast<int>(p.scale_pair & 0xffu), p.scale_hi = static_cast<int>(p.scale_pair >> 8);
+    p.min_lo = static_cast<int>(p.min_pair & 0xffu), p.min_hi = static_cast<int>(p.min_pair >> 8);
     p.d = piece_detail::half_at(header.v[0], 0), p.dmin = piece_detail::half_at(header.v[0], 16);
     return p;
   }

@@ -187,6 +187,7 @@ __device__ inline float exp2_hw(float x) {
 }
 
 __device__ inline int dot4_i8(int a, int b, int c) { return __dp4a(a, b, c); }
+__device__ inline int dot2_i16_i8(int a, uint32_t b, int c) { return __dp2a_lo(a, static_cast<int>(b), c); }
 __device__ inline int mad24(int a, int b, int c) { return a * b + c; }
 
 // -------------------------------------------------------------------------------------------------------- matrix tiles

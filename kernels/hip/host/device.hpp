@@ -230,6 +230,9 @@ inline int dot4_i8(int a, int b, int c) {
   return c;
 }
 
+inline int dot2_i16_i8(int a, uint32_t b, int c) {
+  return c + static_cast<int16_t>(a) * static_cast<int8_t>(b) + (a >> 16) * static_cast<int8_t>(b >> 8);
+}
 /// Exact only for |a|, |b| < 2^23, as on gfx942: what lies above does not count.
 inline int mad24(int a, int b, int c) {
   const auto low = [](int v) { return static_cast<int>(static_cast<uint32_t>(v) << 8) >> 8; };

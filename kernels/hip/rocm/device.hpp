@@ -200,6 +200,9 @@ __device__ inline float exp2_hw(float x) { return __builtin_amdgcn_exp2f(x); }
 /// v_dot4_i32_i8.
 __device__ inline int dot4_i8(int a, int b, int c) { return __builtin_amdgcn_sdot4(a, b, c, false); }
 
+__device__ inline int dot2_i16_i8(int a, uint32_t b, int c) {
+  return ((a << 16) >> 16) * (static_cast<int>(b << 24) >> 24) + ((a >> 16) * (static_cast<int>(b << 16) >> 24) + c);
+}
 /// v_mad_i32_i24: full rate, while a 32-bit product runs at a quarter. The shifts tell the compiler the range and go.
 __device__ inline int mad24(int a, int b, int c) {
   return ((static_cast<int>(static_cast<unsigned>(a) << 8)) >> 8) *
