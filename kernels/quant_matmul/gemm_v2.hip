@@ -98,8 +98,15 @@ __device__ __forceinline__ SplitSums split_sums(const Words4 (&sums)[2]) {
   return s;
 }
 
+/// A whole number n, |n| < 2^22, as n + kBias: the bits of the float 1.5 * 2^23 + n. One subtraction gives it back as a
+/// float, and a tile whose sums start at kBias needs no conversion.
+constexpr int kBias = 0x4b400000;
+__device__ __forceinline__ float unbiased(int biased) {
+  return hip::bits_float(static_cast<uint32_t>(biased)) - 12582912.0f;
+}
+
 template <class T>
-__global__ GRETA_LAUNCH_BOUNDS(T::kThreads, T::kTm == 4 && T::kWm > 1 ? 2 : 3) void gemm_kernel(
+__global__ GRETA_LAUNCH_BOUNDS(T::kThreads, T::kWaves == 8 ? (T::kTm * T::kTn == 8 ? 2 : 4) : 3) void gemm_kernel(
     const typename T::Block* weights, const typename T::Piece::Activation* x, float* y_f32, half_t* y_f16,
     bf16_t* y_bf16, int m, int n_out, int n_blocks, int token_tiles) {
   using Piece = typename T::Piece;
@@ -152,7 +159,7 @@ __global__ GRETA_LAUNCH_BOUNDS(T::kThreads, T::kTm == 4 && T::kWm > 1 ? 2 : 3) v
         bytes = from[block].qs + half * kInt8Step + column;
       }
 #if defined(__CUDACC__)
-      int8_layout::async_copy16(buffer + T::kX + token * kInt8Stride + column, bytes);
+      hip::async_copy16(buffer + T::kX + token * kInt8Stride + column, bytes, true);
 #else
       chunks[i] = load16<16>(bytes);
 #endif
@@ -227,10 +234,14 @@ __global__ GRETA_LAUNCH_BOUNDS(T::kThreads, T::kTm == 4 && T::kWm > 1 ? 2 : 3) v
       }
     }
 #if defined(__CUDACC__)
-    int8_layout::async_wait_all();
+    hip::async_commit();
+    hip::async_wait<0>();
 #endif
   };
 
+  FragmentC8 biased;
+  GRETA_UNROLL
+  for (int i = 0; i < hip::kFragmentCapacity; ++i) biased.v[i] = kBias;
   FragmentC acc[T::kTm][T::kTn] = {};
   FragmentC8 isum[T::kTm][T::kTn] = {};              // Q4_K, Q6_K
   FragmentC part[T::kQ8 ? T::kTm : 1][T::kTn] = {};  // Q8_0
@@ -316,10 +327,10 @@ __global__ GRETA_LAUNCH_BOUNDS(T::kThreads, T::kTm == 4 && T::kWm > 1 ? 2 : 3) v
                 buffer + T::kRowD + (j * T::kRows + wave_n + n * hip::kTile + hip::tile_c_col(wave, lane, i)) * 4);
           GRETA_UNROLL
           for (int k = 0; k < T::kTm; ++k) {
-            const FragmentC8 dot = hip::mma_16x16x32(a[k], b, FragmentC8{});
+            const FragmentC8 dot = hip::mma_16x16x32(a[k], b, biased);
             GRETA_UNROLL
             for (int i = 0; i < elements; ++i)
-              part[k][n].v[i] = fmaf(d[i] * dx[k][i], static_cast<float>(dot.v[i]), part[k][n].v[i]);
+              part[k][n].v[i] = fmaf(d[i] * dx[k][i], unbiased(dot.v[i]), part[k][n].v[i]);
           }
         }
       }
@@ -370,7 +381,7 @@ __global__ GRETA_LAUNCH_BOUNDS(T::kThreads, T::kTm == 4 && T::kWm > 1 ? 2 : 3) v
           if constexpr (T::kQ4) {
             msum = hip::mma_16x16x32(load_int8_a_depth8(lds + T::kMinX + token * 16, 16), mins, FragmentC8{});
             GRETA_UNROLL
-            for (int i = 0; i < elements; ++i) msum.v[i] = static_cast<int>(static_cast<unsigned>(msum.v[i]) << 6);
+            for (int i = 0; i < elements; ++i) msum.v[i] = 64 * msum.v[i] + kBias;
             msum = hip::mma_16x16x32(load_int8_a_depth8(lds + T::kMinX + token * 16 + 8, 16), mins, msum);
           }
           GRETA_UNROLL
@@ -379,7 +390,7 @@ __global__ GRETA_LAUNCH_BOUNDS(T::kThreads, T::kTm == 4 && T::kWm > 1 ? 2 : 3) v
                 *reinterpret_cast<const float*>(lds + T::kSuperX + (token + hip::tile_c_row(wave, lane, i)) * 4);
             float& sum = acc[k][n].v[i];
             sum = fmaf(d[i].v[0] * dx, static_cast<float>(isum[k][n].v[i]), sum);
-            if constexpr (T::kQ4) sum = fmaf(-(d[i].v[1] * dx), static_cast<float>(msum.v[i]), sum);
+            if constexpr (T::kQ4) sum = fmaf(-(d[i].v[1] * dx), unbiased(msum.v[i]), sum);
             isum[k][n].v[i] = 0;
           }
         }
@@ -418,12 +429,7 @@ void launch_gemm(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMa
 
 template <class Block>
 void launch_tiles(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
-#if defined(__HIP__)
-  constexpr bool kQ6 = std::is_same_v<Block, BlockQ6K>;  // two planes of weights: half the tokens fit into LDS
-  using Large = std::conditional_t<kQ6, Tile<Block, 4, 2, 2, 4>, Tile<Block, 4, 4, 4, 2>>;
-#else
   using Large = Tile<Block, 4, 2, 2, 4>;
-#endif
   if (p.m <= 16) return launch_gemm<Tile<Block, 1, 1, 1, 4>>(stream, p, args);
   if (p.m <= 64) return launch_gemm<Tile<Block, 4, 1, 1, 4>>(stream, p, args);
   launch_gemm<Large>(stream, p, args);

@@ -16,23 +16,6 @@
 
 namespace greta {
 
-#if defined(__CUDACC__)
-namespace int8_layout {
-__device__ __forceinline__ uint32_t lds_address(const void* p) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
-}
-__device__ __forceinline__ void load_matrix_x4(uint32_t (&words)[4], const void* row) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
-               : "r"(lds_address(row)));
-}
-__device__ __forceinline__ void async_copy16(void* to, const void* from) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(lds_address(to)), "l"(from) : "memory");
-}
-__device__ __forceinline__ void async_wait_all() { asm volatile("cp.async.wait_all;" ::: "memory"); }
-}  // namespace int8_layout
-#endif
-
 inline constexpr int kFragmentWords = 2 * hip::kFragmentCapacity / 4;  ///< of an int8 operand
 
 template <class Fragment>
@@ -48,7 +31,7 @@ __device__ __forceinline__ hip::FragmentA8 load_int8_a(const int8_t* tile, int c
   uint32_t words[kFragmentWords] = {};
   const int lane = hip::lane_id();
 #if defined(__CUDACC__)
-  int8_layout::load_matrix_x4(words, tile + (lane % 8 + 8 * (lane / 8 % 2)) * kInt8Stride + column + 16 * (lane / 16));
+  hip::load_matrix_x4(words, tile + (lane % 8 + 8 * (lane / 8 % 2)) * kInt8Stride + column + 16 * (lane / 16));
 #elif defined(__HIP__)
   memcpy(words, __builtin_assume_aligned(tile + lane % 16 * kInt8Stride + column + 8 * (lane / 16), 8), 8);
 #else
@@ -65,7 +48,7 @@ __device__ __forceinline__ hip::FragmentB8 load_int8_b(const int8_t* tile, int c
   uint32_t words[kFragmentWords] = {};
   const int lane = hip::lane_id();
 #if defined(__CUDACC__)
-  int8_layout::load_matrix_x4(words, tile + (lane % 8 + 8 * (lane / 16)) * kInt8Stride + column + 16 * (lane / 8 % 2));
+  hip::load_matrix_x4(words, tile + (lane % 8 + 8 * (lane / 16)) * kInt8Stride + column + 16 * (lane / 8 % 2));
 #elif defined(__HIP__)
   memcpy(words, __builtin_assume_aligned(tile + lane % 16 * kInt8Stride + column + 8 * (lane / 16), 8), 8);
 #else
