@@ -72,6 +72,7 @@ TEST(Roofline, CeilingsAreMeasured) {
   EXPECT_GT(c.read(), 0.01);
   EXPECT_GT(c.compute(Compute::kF32), 1e-5);
   EXPECT_GT(c.compute(Compute::kI8), 1e-5);
+  EXPECT_GT(c.compute(Compute::kI8Matrix), 1e-6);
   EXPECT_GE(c.bytes(), c.copy());
   const double before = c.copy();
   c.measure_again();

@@ -95,6 +95,7 @@ void add_problem(std::vector<BenchCase>& to, const std::string& name, const Quan
     const bool gemv = c.rung.starts_with("gemv");
     if (gemv ? p.m > kMostGemvRows : p.m < kFewestGemmRows) continue;
     c.first_rung = std::exchange(first, false);
+    if (c.rung.starts_with("gemm") && c.rung.ends_with("_v2")) c.compute = Compute::kI8Matrix;
     to.push_back(std::move(c));
   }
 }
@@ -104,9 +105,10 @@ void add_problem(std::vector<BenchCase>& to, const std::string& name, const Quan
 void add_quant_matmul(std::vector<BenchCase>& to) {
   const Matrix matrices[] = {
       {"sample_768x256", 768, 256, {}, {1, 8, 64}},
-      {"llama3_8b_4096x4096", 4096, 4096, {1}, {1}},
-      {"llama3_8b_14336x4096", 14336, 4096, {1, 8, 64, 512, 4096}, {}},
-      {"llama3_8b_4096x14336", 4096, 14336, {1, 512}, {}},
+      {"llama3_8b_4096x4096", 4096, 4096, {1, 512}, {1}},
+      {"llama3_8b_14336x4096", 14336, 4096, {1, 2, 4, 8, 16, 64, 512, 4096}, {}},
+      {"llama3_8b_4096x14336", 4096, 14336, {1, 512, 4096}, {}},
+      {"llama3_8b_128256x4096", 128256, 4096, {1}, {}},
   };
   const bool host = hip::platform_name() == "host";
   for (const Matrix& matrix : matrices)

@@ -100,7 +100,8 @@ Ceilings Ceilings::fixed(double copy, double read, double compute) {
   Ceilings c;
   c.fixed_ = true;
   c.copy_ = copy, c.read_ = read;
-  c.compute_ = {{Compute::kF32, compute}, {Compute::kI8, compute}, {Compute::kMatrix, compute}};
+  c.compute_ = {
+      {Compute::kF32, compute}, {Compute::kI8, compute}, {Compute::kI8Matrix, compute}, {Compute::kMatrix, compute}};
   return c;
 }
 

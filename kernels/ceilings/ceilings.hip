@@ -109,6 +109,29 @@ __global__ GRETA_LAUNCH_BOUNDS(kThreads, 2) void matrix_kernel(float* sink, int 
   if (sum == 0x1.234566p-90f) sink[0] = sum;
 }
 
+/// kSums tiles whose operands are the same four each of A and B, which stay in registers. The two sets of B take turns,
+/// so that no round is a repetition of the one before.
+__global__ GRETA_LAUNCH_BOUNDS(kThreads, 2) void i8_matrix_kernel(float* sink, int rounds) {
+  hip::FragmentA8 a[kSide];
+  hip::FragmentB8 b[kSide];
+  GRETA_UNROLL
+  for (int i = 0; i < kSide; ++i) GRETA_UNROLL
+  for (int k = 0; k < 2 * hip::kFragmentCapacity; ++k) {
+    a[i].v[k] = static_cast<int8_t>(threadIdx.x * 7 + static_cast<unsigned>(3 * i + k));
+    b[i].v[k] = static_cast<int8_t>(threadIdx.x * 5 + static_cast<unsigned>(11 * i + 3 * k));
+  }
+  hip::FragmentC8 sums[kSums] = {};
+  for (int r = 0; r < rounds; ++r) {
+    GRETA_UNROLL
+    for (int s = 0; s < kSums; ++s) sums[s] = hip::mma_16x16x32(a[s / kSide], b[s % kSide], sums[s]);
+  }
+  int all = 0;
+  GRETA_UNROLL
+  for (int s = 0; s < kSums; ++s)
+    for (int i = 0; i < hip::tile_elements(hip::wave_size()); ++i) all ^= sums[s].v[i] * (s + 1);
+  if (all == 0x7fffabcd) sink[0] = 1.0f;
+}
+
 void check_packs(const char* what, const void* address, size_t count) {
   require_aligned(what, address, 16);
   if (count == 0 || count % 4) throw_invalid(concat(what, " must have a positive multiple of 4 elements, got ", count));
@@ -136,7 +159,17 @@ void ceiling_read(hip::Stream& stream, hip::DeviceView<const float> from, hip::D
 }
 
 const char* compute_name(Compute compute) {
-  return compute == Compute::kF32 ? "f32 fma" : compute == Compute::kI8 ? "i8 dot" : "bf16 matrix";
+  switch (compute) {
+    case Compute::kF32:
+      return "f32 fma";
+    case Compute::kI8:
+      return "i8 dot";
+    case Compute::kI8Matrix:
+      return "i8 matrix";
+    case Compute::kMatrix:
+      return "bf16 matrix";
+  }
+  return "unknown";
 }
 
 double ceiling_compute(hip::Stream& stream, Compute compute, int rounds, hip::DeviceView<float> sink) {
@@ -146,6 +179,11 @@ double ceiling_compute(hip::Stream& stream, Compute compute, int rounds, hip::De
     hip::launch(stream, {"ceiling_fma", dim3(groups), dim3(kThreads)}, &fma_kernel, hip::out("sink", sink, 1), rounds,
                 0.999f, 0.001f);
     return threads * rounds * kFmaChains * 2;
+  }
+  if (compute == Compute::kI8Matrix) {
+    hip::launch(stream, {"ceiling_matrix_i8", dim3(groups), dim3(kThreads)}, &i8_matrix_kernel,
+                hip::out("sink", sink, 1), rounds);
+    return threads / hip::device_info().wave_size * rounds * kSums * 2 * hip::kTile * hip::kTile * hip::kTileDepth8;
   }
   const bool host = hip::platform_name() == "host";
   if (compute == Compute::kMatrix) {

@@ -15,8 +15,9 @@ void ceiling_read(hip::Stream& stream, hip::DeviceView<const float> from, hip::D
 
 /// The arithmetic that a roofline may be about.
 enum class Compute {
-  kF32,  ///< fmaf: 2 FLOP
-  kI8,   ///< dot4_i8 (on host dot16_i8): 8 (32) FLOP
+  kF32,       ///< fmaf: 2 FLOP
+  kI8,        ///< dot4_i8 (on host dot16_i8): 8 (32) FLOP
+  kI8Matrix,  ///< mma_16x16x32: 16384 FLOP a wave
   /// mma_16x16x16 in bf16, 8192 FLOP a wave. On sm_90a that is mma.sync, behind which wgmma would still be faster.
   kMatrix,
 };

@@ -111,7 +111,8 @@ __global__ GRETA_LAUNCH_BOUNDS(kThreads, kWavesPerSimd<kTokens>) void gemv_kerne
                                       exists ? piece : 0);
       }
       for (int r = group / span; r < n_rows; r += kGroups / span) {
-        const WeightPiece w = load_piece<Block>(weights + (row0 + r) * n_blocks + (exists ? block : 0), exists ? piece : 0);
+        const WeightPiece w =
+            load_piece<Block>(weights + (row0 + r) * n_blocks + (exists ? block : 0), exists ? piece : 0);
         for (int i = 0; i < kTokens; ++i) {
           const int slot = in_span * kTokens + i;
           const int dot_lo = dot16_i8(w.lo, a[i].lo, -Piece::kZero * a[i].sum_lo);

@@ -5,6 +5,7 @@
 namespace greta {
 
 void gemv_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
+void gemv_v3(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemv_v2(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemm_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemm_v2(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
@@ -35,6 +36,7 @@ constexpr const char* kGemm2 = "int8 matrix tiles, two LDS buffers";
 constexpr QuantMatmulRung kLadder[] = {
     {"gemv_q4_k_v1", gemv_v1, q4_k, "q4_k_i8", kGemv},
     {"gemv_q4_k_v2", gemv_v2, q4_k, "q4_k_i8", kGemv2},
+    {"gemv_q4_k_v3", gemv_v3, q4_k, "q4_k_i8", "four lanes a superblock: scales decoded once for 64 values"},
     {"gemm_q4_k_v1", gemm_v1, q4_k, "q4_k_i8", kGemm},
     {"gemm_q4_k_v2", gemm_v2, q4_k, "q4_k_i8", kGemm2},
     {"gemv_q6_k_v1", gemv_v1, q6_k, "q6_k_i8", kGemv},

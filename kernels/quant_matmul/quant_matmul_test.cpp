@@ -56,6 +56,7 @@ TEST(QuantMatmul, EveryRungHasTheBitsOfPlainLoops) {
   // name                 m  n_out n_in    why this row exists
   constexpr Row kRows[] = {{1, 1, 256},    // smallest
                            {1, 67, 512},   // two superblocks, ragged rows
+                           {1, 5, 9984},   // 39: more than one pass of every gemv
                            {2, 9, 768},    // three: spans 2 and 1
                            {3, 65, 2304},  // nine: a full span and one more
                            {8, 130, 256},  // widest gemv, many row rounds
@@ -180,7 +181,8 @@ TEST(QuantMatmul, HandWorkedQ8_0) {
 
 TEST(QuantMatmul, DefaultRungGoesByRowsAndType) {
   const std::string rung = hip::platform_name() == "host" ? "_v1" : "_v2";
-  EXPECT_EQ(quant_matmul_default_rung({.m = 1, .weights = DType::kQ4K}).name, "gemv_q4_k" + rung);
+  EXPECT_EQ(quant_matmul_default_rung({.m = 1, .weights = DType::kQ4K}).name,
+            std::string(hip::platform_name() == "host" ? "gemv_q4_k_v1" : "gemv_q4_k_v3"));
   EXPECT_EQ(quant_matmul_default_rung({.m = 8, .weights = DType::kQ6K}).name, "gemv_q6_k" + rung);
   EXPECT_EQ(quant_matmul_default_rung({.m = 9, .weights = DType::kQ8_0}).name, "gemm_q8_0" + rung);
   EXPECT_STREQ(quant_matmul_default_rung({.m = 9, .weights = DType::kF32}).name, "gemm_float_v1");
