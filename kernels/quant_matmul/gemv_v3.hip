@@ -22,8 +22,13 @@ constexpr int kLanes = 4;                        // of a superblock
 constexpr int kMaxSlots = kMaxThreads / kLanes;  // superblocks of a pass
 constexpr int kRow = 4 * kMaxSlots + 8;          // floats of an output's terms in LDS; padded against bank conflicts
 
+#if defined(__HIP__)
+template <int kTokens>
+constexpr int kRowsOf = 2;  // four rows would spill at four waves a SIMD
+#else
 template <int kTokens>
 constexpr int kRowsOf = kTokens == 1 ? 4 : 2;
+#endif
 
 /// What a lane loads of a weight row.
 struct Raw {
@@ -74,9 +79,10 @@ template <int kRows, int kTokens>
 __global__ GRETA_LAUNCH_BOUNDS(kMaxThreads, kTokens <= 2 ? 4 : 2) void gemv_kernel(const BlockQ4K* weights,
                                                                                    const BlockQ8Act256* x, float* y_f32,
                                                                                    half_t* y_f16, bf16_t* y_bf16, int m,
-                                                                                   int n_out, int n_super) {
+                                                                                   int n_out, int n_super, int ahead) {
   constexpr int kOutputs = kRows * kTokens;
-  static_assert(kOutputs % kLanes == 0, "each lane ends with the sums of whole outputs");
+  // Each lane ends with the sums of whole outputs: to four of them, zeros are added.
+  constexpr int kPadded = (kOutputs + kLanes - 1) / kLanes * kLanes;
   GRETA_LDS(float, terms, [2][kOutputs * kRow]);
   const int t = static_cast<int>(threadIdx.x), group = t / kLanes, lane = t % kLanes;
   const int n_slots = static_cast<int>(blockDim.x) / kLanes;
@@ -105,15 +111,25 @@ __global__ GRETA_LAUNCH_BOUNDS(kMaxThreads, kTokens <= 2 ? 4 : 2) void gemv_kern
     }
   };
 
+  // Further ahead than registers reach: whole rows into the last cache, where the device can.
+  const auto warm = [&](int row_block) {
+    const int64_t first = static_cast<int64_t>(row_block) * kRows;
+    if (row_block >= row_blocks) return;
+    const int64_t bytes = (n_out - first < kRows ? n_out - first : kRows) * row_bytes;
+    for (int64_t at = t * 128; at < bytes; at += static_cast<int>(blockDim.x) * 128)
+      hip::prefetch_line(reinterpret_cast<const char*>(weights) + first * row_bytes + at);
+  };
+
   int row_block = static_cast<int>(blockIdx.x), super0 = 0, buffer = 0;
   float acc = 0.0f;
   if (row_block < row_blocks) fetch(row_block, 0);
+  for (int i = 1; i <= ahead; ++i) warm(row_block + i * stride);
   while (row_block < row_blocks) {
     const bool ends = super0 + n_slots >= n_super;  // the rows
     const int next_block = ends ? row_block + stride : row_block, next_super = ends ? 0 : super0 + n_slots;
     const int block = block_of(super0);
-    int sums[kOutputs][2];  // scaled sum and sum of the minima
-    uint32_t d[kRows];      // d and dmin, halves
+    int sums[kPadded][2] = {};  // scaled sum and sum of the minima
+    uint32_t d[kRows];          // d and dmin, halves
     // Few tokens: their activations stay in registers and a row is unpacked when its turn comes. Many: the other way.
     constexpr int kHeld = kTokens <= 2 ? kTokens : 1, kUnpacked = kTokens <= 2 ? 1 : kRows;
     Activations a[kHeld];
@@ -151,9 +167,10 @@ __global__ GRETA_LAUNCH_BOUNDS(kMaxThreads, kTokens <= 2 ? 4 : 2) void gemv_kern
       }
     }
     if (next_block < row_blocks) fetch(next_block, next_super);
+    if (ends && ahead) warm(next_block + ahead * stride);
 
     GRETA_UNROLL
-    for (int chunk = 0; chunk < kOutputs; chunk += kLanes) {
+    for (int chunk = 0; chunk < kPadded; chunk += kLanes) {
       int s[2][2];  // [output of the lane's pair of lanes][kind], then [0][kind]
       GRETA_UNROLL
       for (int i = 0; i < 2; ++i) GRETA_UNROLL
@@ -164,14 +181,16 @@ __global__ GRETA_LAUNCH_BOUNDS(kMaxThreads, kTokens <= 2 ? 4 : 2) void gemv_kern
       GRETA_UNROLL
       for (int kind = 0; kind < 2; ++kind)
         s[0][kind] = (upper1 ? s[1][kind] : s[0][kind]) + hip::wave_exchange<1>(upper1 ? s[0][kind] : s[1][kind]);
-      const int output = chunk + lane;
+      const bool meant = kOutputs % kLanes == 0 || chunk + lane < kOutputs;
+      const int output = meant ? chunk + lane : 0;
       uint32_t halves = d[0];
       GRETA_UNROLL
       for (int r = 1; r < kRows; ++r) halves = output / kTokens == r ? d[r] : halves;
       const float dx = x[static_cast<int64_t>(token_of(output % kTokens)) * n_super + block].d;
-      store_pack<4>(&terms[buffer][output * kRow + 4 * group],
-                    Pack<float, 4>{{piece_detail::half_at(halves, 0) * dx, static_cast<float>(s[0][0]),
-                                    -(piece_detail::half_at(halves, 16) * dx), static_cast<float>(s[0][1])}});
+      if (meant)
+        store_pack<4>(&terms[buffer][output * kRow + 4 * group],
+                      Pack<float, 4>{{piece_detail::half_at(halves, 0) * dx, static_cast<float>(s[0][0]),
+                                      -(piece_detail::half_at(halves, 16) * dx), static_cast<float>(s[0][1])}});
     }
     __syncthreads();
     if (t < kOutputs) {
@@ -207,14 +226,17 @@ void launch_gemv(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMa
   const int64_t row_blocks = ceil_div(p.n_out, kRows);
   const int resident = (kTokens <= 2 ? 4 : 3) * (kMaxThreads / threads);
   const int64_t rounds = ceil_div(row_blocks, looping_grid(row_blocks, resident));
+  // Rows on their way to the last cache: some 24 MB, half of the cache of sm_90a.
+  const int64_t grid = ceil_div(row_blocks, rounds), block_bytes = int64_t{kRows} * n_super * int64_t{sizeof(BlockQ4K)};
+  const int ahead = static_cast<int>(std::min<int64_t>({4, (24 << 20) / (grid * block_bytes), rounds - 1}));
   hip::launch(stream,
               {concat("gemv_v3<q4_k,", kRows, "x", kTokens, ">"),
-               dim3(grid_extent("quant_matmul: n_out", ceil_div(row_blocks, rounds)),
-                    grid_extent("quant_matmul: m", ceil_div(p.m, kTokens))),
+               dim3(grid_extent("quant_matmul: n_out", grid), grid_extent("quant_matmul: m", ceil_div(p.m, kTokens))),
                dim3(static_cast<unsigned>(threads)), 0, p.m},
               &gemv_kernel<kRows, kTokens>, hip::in("weights", weights, static_cast<size_t>(p.weight_elements())),
               hip::in("x", x, static_cast<size_t>(p.m * p.activation_blocks_per_row())), y.arg_f32(), y.arg_f16(),
-              y.arg_bf16(), int_extent("quant_matmul: m", p.m), int_extent("quant_matmul: n_out", p.n_out), n_super);
+              y.arg_bf16(), int_extent("quant_matmul: m", p.m), int_extent("quant_matmul: n_out", p.n_out), n_super,
+              ahead);
 }
 
 }  // namespace
