@@ -13,7 +13,6 @@
 //   greta::hip::wave_shfl(v, lane), wave_shfl_xor(v, mask)           int, unsigned, float; full wave
 //   greta::hip::kLdsBytes, kLdsBytesForTwo                  LDS of a workgroup, and when two share a CU
 //   greta::hip::pack_low16(a, b), pack_high16(a, b), round_pair<T>(x, y)     halves of words; two floats rounded to T
-//   greta::hip::prefetch_line(p)            starts to bring a cache line nearer; nothing where that does not exist
 //   greta::hip::opaque(v), schedule_fence(), wave_priority<n>()      for registers and the order of instructions
 //   greta::hip::async_copy16(), async_commit(), async_wait<n>()      sm_90a and host: kernels/tile/kv_pipeline.hpp
 //   greta::hip::wave_read(v, lane), wave_uniform(v)               int; lane or v is the same in the whole wave

@@ -120,9 +120,6 @@ __device__ inline void load_matrix_x4_transposed(uint32_t (&words)[4], const voi
                : "memory");
 }
 
-/// Starts to bring the cache line at `from` into the L2 cache.
-__device__ inline void prefetch_line(const void* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); }
-
 /// The low halves of two words side by side (a below b), and the high halves.
 __device__ inline uint32_t pack_low16(uint32_t a, uint32_t b) { return __byte_perm(a, b, 0x5410); }
 __device__ inline uint32_t pack_high16(uint32_t a, uint32_t b) { return __byte_perm(a, b, 0x7632); }

@@ -201,7 +201,6 @@ inline void async_commit() {}
 template <int kGroups>
 void async_wait() {}
 inline int opaque(int v) { return v; }
-inline void prefetch_line(const void*) {}
 inline void schedule_fence() {}
 template <int kPriority>
 void wave_priority() {}

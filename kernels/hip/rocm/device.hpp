@@ -149,8 +149,6 @@ __device__ inline int opaque(int v) {
   return v;
 }
 /// No instruction crosses it when the compiler orders them: what stands above it is issued first.
-/// Nothing: gfx942 has no prefetch into a cache.
-__device__ inline void prefetch_line(const void*) {}
 __device__ inline void schedule_fence() { __builtin_amdgcn_sched_barrier(0); }
 /// Of this wave among those of its SIMD, 0 to 3.
 template <int kPriority>
