@@ -25,6 +25,12 @@ const Row kRows[] = {
     {"decode_attention/v1_naive", ".*", Kind::kHardOnly, {.threads = 256}, kYardstick},
     {"decode_attention/v2_split_kv", ".*_merge_kernel<.*", Kind::kHardOnly, {.threads = 256}, kSmall},
     {"decode_attention/v2_split_kv", ".*", Kind::kHardOnly, {.threads = 256}, kVector},
+    {"decode_attention/v3_matrix_split_kv", ".*_merge_kernel<.*", Kind::kHardOnly, {.threads = 128}, kSmall},
+    {"decode_attention/v3_matrix_split_kv",
+     ".*",
+     Kind::kHardOnly,
+     {.threads = 256},
+     "bandwidth-bound on matrix tiles; its figures stand in the kernel's header"},
 
     // ------------------------------------------------------------------------------------------------ matmul
     {"quant_matmul/float_v1", ".*", Kind::kHardOnly, {.threads = 256}, kYardstick},
