@@ -1,4 +1,5 @@
-// Residual add + RMSNorm + quantiser: what stands between two matmuls of Llama-3-8B, at one token, a batch and a prompt.
+// Residual add + RMSNorm + quantiser: what stands between two matmuls of Llama-3-8B, at one token, a batch and a
+// prompt.
 #include "kernels/add_rms_norm/add_rms_norm.hpp"
 
 #include "bench/catalogue.hpp"

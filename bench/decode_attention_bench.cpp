@@ -1,8 +1,8 @@
 // Decode attention: one query token of Llama-3-8B a sequence, batches of 1, 8 and 32 over caches of 1k, 8k and 32k
 // keys, contiguous and in shuffled pages. GB/s counts K and V once for all query heads of a KV head.
 //
-// Rung "v3_free" is no rung of the ladder: v3 with as many splits as fill the device's waves, whatever their size, hence
-// with bits of its own for every length, batch and device. It is the measure of what the fixed split size costs.
+// Rung "v3_free" is no rung of the ladder: v3 with as many splits as fill the device's waves, whatever their size,
+// hence with bits of its own for every length, batch and device. It is the measure of what the fixed split size costs.
 #include "kernels/decode_attention/decode_attention.hpp"
 
 #include <fmt/format.h>
@@ -88,8 +88,8 @@ class DecodeWorkload final : public RotatedWorkload {
     decode_attention(stream, rung_, p_, args);
   }
 
-  /// Sampled heads by the twin (with the hardware's exp2 and for v3_free: within the oracle's bound), then whole outputs
-  /// of slots against each other.
+  /// Sampled heads by the twin (with the hardware's exp2 and for v3_free: within the oracle's bound), then whole
+  /// outputs of slots against each other.
   std::string check(hip::Stream& stream, std::span<const int64_t> launches) override {
     const auto slots = sampled_slots(launches, 3);
     const Tensor shape = rows_tensor("o", p_.dtype, p_.batch * p_.n_heads, p_.head_dim);

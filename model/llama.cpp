@@ -10,8 +10,8 @@
 namespace greta::model {
 namespace {
 
-/// Decode attention's grid follows the longest sequence; recorded steps round it up to whole splits, so that a recording
-/// serves that many steps. Splits beyond a sequence's end are idle and leave its bits alone.
+/// Decode attention's grid follows the longest sequence; recorded steps round it up to whole splits, so that a
+/// recording serves that many steps. Splits beyond a sequence's end are idle and leave its bits alone.
 constexpr int64_t kStepKeys = 512;
 
 /// The last prefill rung that takes the model's heads and has a decode rung of its arithmetic.

@@ -91,7 +91,8 @@ class Llama {
   void attention(Pass& pass, int64_t layer);
   void rotate_and_store(Pass& pass, int64_t layer);
   void feed_forward(Pass& pass, int64_t layer);
-  /// normed, or its activation blocks, from rows [first_row, +rows) of the residual stream; adds a pending branch first.
+  /// normed, or its activation blocks, from rows [first_row, +rows) of the residual stream; adds a pending branch
+  /// first.
   void norm(int64_t first_row, int64_t rows, hip::AnyView weight, std::initializer_list<const DeviceMatrix*> readers);
   void add_branch(int64_t rows);
   void matmul(const DeviceMatrix& w, hip::AnyView x, hip::AnyView y, int64_t m, hip::Stream& on);

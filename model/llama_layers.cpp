@@ -1,6 +1,7 @@
 // The layers of a pass. Where the options leave the choice, what stands between two matmuls is one launch: add + norm +
-// quantise, RoPE + KV store, SwiGLU + quantise. Each has the bits of the sequence it replaces; the sequence runs instead
-// when a rung of one of its operators is named, when stages are watched, or when the fused rung refuses the shape.
+// quantise, RoPE + KV store, SwiGLU + quantise. Each has the bits of the sequence it replaces; the sequence runs
+// instead when a rung of one of its operators is named, when stages are watched, or when the fused rung refuses the
+// shape.
 #include <algorithm>
 
 #include "kernels/add_rms_norm/add_rms_norm.hpp"

@@ -14,8 +14,8 @@ namespace greta::model {
 /// Rows of logits computed at once: bounds the workspace of a long prompt with a large vocabulary.
 inline constexpr int64_t kLogitsChunk = 64;
 
-/// The rung that the options name for the operator, or the last one of the ladder that accepts the problem. A named rung
-/// that does not accept it is refused when it is launched, with its reason.
+/// The rung that the options name for the operator, or the last one of the ladder that accepts the problem. A named
+/// rung that does not accept it is refused when it is launched, with its reason.
 template <class R, class P>
 const R& rung_of(const EngineOptions& options, const std::string& name, std::span<const R> ladder, const P& problem) {
   if (const auto it = options.rungs.find(name); it != options.rungs.end()) return find_rung(name, ladder, it->second);

@@ -1,5 +1,5 @@
-// The engine against itself: fusions, recorded steps and named rungs change what is launched and not a bit of what comes
-// out. (Against the reference: greta gate.)
+// The engine against itself: fusions, recorded steps and named rungs change what is launched and not a bit of what
+// comes out. (Against the reference: greta gate.)
 #include "model/llama.hpp"
 
 #include <gtest/gtest.h>

@@ -2,7 +2,8 @@
 // when the values that are quantised have errors of their own. Definition: kernels/tile/quant_blocks.hpp.
 //
 // Fields     d [blocks], q [blocks, 256 or 32], and for Q8Act256 sums [blocks, 16]
-// Bound      Values h within e of the truth, E the largest e of a block, A = max |h| in truth; the kernel's maximum lies
+// Bound      Values h within e of the truth, E the largest e of a block, A = max |h| in truth; the kernel's maximum
+// lies
 //            within E of A (call the smallest it can be A' = A - E):
 //              |d^ - A/127|      <= (E + u A) / 127
 //              |q^ - 127 h / A|  <= 1/2 + 3 u 127 + 127 (e + |h| E / A) / A'

@@ -1,4 +1,5 @@
-// Residual add + RMSNorm + quantiser as verification sees it: the new residual stream, and the normed row or its blocks.
+// Residual add + RMSNorm + quantiser as verification sees it: the new residual stream, and the normed row or its
+// blocks.
 #include "kernels/add_rms_norm/add_rms_norm.hpp"
 
 #include "reference/add_rms_norm.hpp"
@@ -56,8 +57,8 @@ class AddRmsNorm final : public OperatorOf<AddRmsNormProblem, AddRmsNormRung> {
   static Tensor w_of(const AddRmsNormProblem& p) { return Tensor("weight", DType::kF32, {{"c", p.width}}); }
   static int64_t blocks_of(const AddRmsNormProblem& p) { return p.width / dtype_block_values(p.out); }
 
-  // After the addition x = +-2^k with one k a row, so that y = +-w (verify/rms_norm.cpp). For blocks w is whole with one
-  // 127 a block, and twice as large in every other block: d is 1 or 2.
+  // After the addition x = +-2^k with one k a row, so that y = +-w (verify/rms_norm.cpp). For blocks w is whole with
+  // one 127 a block, and twice as large in every other block: d is 1 or 2.
   Data integers(const AddRmsNormProblem& p, uint64_t seed) const override {
     const float smallest = p.eps == 0 ? 1.0f : 8192.0f;
     if (smallest * smallest + p.eps != smallest * smallest)

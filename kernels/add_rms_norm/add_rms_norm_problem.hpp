@@ -1,5 +1,5 @@
-// What stands between two matmuls of a layer, in one operator: the residual stream takes the last matmul's output and is
-// normed, and what the next matmul reads comes out. The problem, its cost, its arithmetic. HIP-free.
+// What stands between two matmuls of a layer, in one operator: the residual stream takes the last matmul's output and
+// is normed, and what the next matmul reads comes out. The problem, its cost, its arithmetic. HIP-free.
 //   x[i,c] += addend[i,c]                                     (add = 1)
 //   y[i,c]  = x[i,c] * w[c] / sqrt(mean_c(x^2) + eps)         rounded to y's type
 //   out     = y, or y as 8-bit activation blocks

@@ -3,8 +3,8 @@
 // Shapes    x, addend [n_rows, width] f32, w [width] f32; out [n_rows, width] f16, bf16, f32 or
 //           [n_rows, width / 256] Q8Act256, [n_rows, width / 32] Q8Act32
 // Needs     width a multiple of 4 (of the block) and at most 8192; x, addend and weight on 16 bytes
-// Numerics  arithmetic "add_rms_norm_f32": the bits of residual_add, rms_norm and quantize_activations in sequence; y is
-//           rounded to its type before it is quantised
+// Numerics  arithmetic "add_rms_norm_f32": the bits of residual_add, rms_norm and quantize_activations in sequence; y
+//           is rounded to its type before it is quantised
 // Placement workgroup of 256 threads = row; 16 or 32 values a thread in registers. A block of 256 values lies with 64
 //           neighbouring threads: its maximum is a wave's (wave 64) or that of two waves through LDS (wave 32); a block
 //           of 32 values with 8 lanes. LDS at most 288 bytes, three barriers.

@@ -13,7 +13,8 @@ inline constexpr int kMergeThreads = 128;
 inline constexpr int kMergeSplits = 64;  ///< splits whose weights lie in LDS at a time
 
 /// Workspace: o [rows, splits, head_dim], m [rows, splits], l [rows, splits], row = sequence * n_heads + head. The
-/// partial results of split s of row r are m[r * splits + s], and so on. o comes first: it is stored 16 bytes at a time.
+/// partial results of split s of row r are m[r * splits + s], and so on. o comes first: it is stored 16 bytes at a
+/// time.
 template <class F>
 struct DecodePartials {
   F* o;

@@ -3,15 +3,16 @@
 // Shapes    Q, O [batch, n_heads, head_dim]; K, V contiguous or paged (decode_attention_problem.hpp); f16 or bf16;
 //           workspace as in split_merge.hpp
 // Needs     head_dim 64 or 128; n_heads % n_kv_heads == 0; n_kv_b >= 1; rows aligned to 16 bytes
-// Numerics  "online_mma", the tile routine of prefill v4 (tile/mma_attention.hpp) on the same tiles and splits, merged in
-//           the same order: the same bits for the same query. A split's size is fixed, not their number
-// Placement wave: the query heads of one KV head are the rows of one fragment, the others zero (16 rows on a wave of 64,
-//           8 on a wave of 32; more heads of a KV head: more waves, which read it again); K and V stream through the wave
-//           alone (tile/kv_pieces.hpp), so waves never wait for each other. Workgroup: 4 waves, on neighbouring KV heads
-//           of a split where there are so many. LDS 16 KiB on gfx942, 96 KiB on sm_90a at head_dim 128
+// Numerics  "online_mma", the tile routine of prefill v4 (tile/mma_attention.hpp) on the same tiles and splits, merged
+//           in the same order: the same bits for the same query. A split's size is fixed, not their number
+// Placement wave: the query heads of one KV head are the rows of one fragment, the others zero (16 rows on a wave of
+//           64, 8 on a wave of 32; more heads of a KV head: more waves, which read it again); K and V stream through
+//           the wave alone (tile/kv_pieces.hpp), so waves never wait for each other. Workgroup: 4 waves, on
+//           neighbouring KV heads of a split where there are so many. LDS 16 KiB on gfx942, 96 KiB on sm_90a at
+//           head_dim 128
 // From v2   a KV head's rows are read once for all its query heads; matrix tiles instead of one fmaf chain a lane
-// Cost      as v2: a second launch, partial results through memory. A short context leaves CUs idle: its splits are few,
-//           and a split takes a wave about 20 us on an H200
+// Cost      as v2: a second launch, partial results through memory. A short context leaves CUs idle: its splits are
+//           few, and a split takes a wave about 20 us on an H200
 // gfx942    127 registers at head_dim 128 (84 at 64), no spills, no scratch: 4 waves a SIMD; all of K and V in 16-byte
 //           loads at head_dim 128 (V in 8-byte ones at 64), one piece ahead: 64 KiB in flight a CU
 // H200      4016 GB/s of K and V at batch 8, 32k keys, 98 % of the copy ceiling: docs/experiments.md

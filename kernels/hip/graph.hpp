@@ -22,8 +22,9 @@ class Graph {
   Graph& operator=(Graph&&) noexcept;
 
   /// Records the launches and poisonings that f() enqueues on the stream; none of them runs. f() must not copy,
-  /// allocate or wait, or use a stream that start_after() has not joined to it: copies and allocations throw kInvalidArgument, as does an empty recording
-  /// and a platform without graphs. What f() throws is thrown on, and nothing is kept.
+  /// allocate or wait, or use a stream that start_after() has not joined to it: copies and allocations throw
+  /// kInvalidArgument, as does an empty recording and a platform without graphs. What f() throws is thrown on, and
+  /// nothing is kept.
   void record(Stream& stream, const std::function<void()>& f);
   /// Enqueues what was recorded; throws kInvalidArgument when nothing was.
   void replay(Stream& stream);
@@ -36,9 +37,9 @@ class Graph {
   std::unique_ptr<Impl> impl_;
 };
 
-/// What `later` is given from now on starts after all that `earlier` has been given. In a recording this is how a second
-/// stream takes part: start_after(side, main), launches on side, start_after(main, side) before the recording ends. On
-/// host, where launches are done before they return, nothing happens.
+/// What `later` is given from now on starts after all that `earlier` has been given. In a recording this is how a
+/// second stream takes part: start_after(side, main), launches on side, start_after(main, side) before the recording
+/// ends. On host, where launches are done before they return, nothing happens.
 void start_after(Stream& later, Stream& earlier);
 
 }  // namespace greta::hip

@@ -77,7 +77,8 @@ TEST(Graph, ReplaysReadTheirBuffersAnew) {
 }
 
 TEST(Graph, ASecondStreamTakesPart) {
-  // Eagerly everywhere, recorded where there are graphs: x on the first stream and y on the second, then x again from y.
+  // Eagerly everywhere, recorded where there are graphs: x on the first stream and y on the second, then x again from
+  // y.
   Buffers a, b;
   const auto steps = [&] {
     step(a.stream, a.x, a.addend, 2.0f);

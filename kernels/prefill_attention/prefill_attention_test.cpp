@@ -147,7 +147,8 @@ TEST(PrefillAttention, SameBitsOnBothWavesInEveryOrderAndPoison) {
       const PrefillAttentionProblem p = problem_of(c);
       Inputs in = random_inputs(p);
       if (p.dtype == DType::kBF16) leave_only_rounding(in.k, in.v, p.n_kv, p.n_kv_heads * p.head_dim);
-      // CDNA3 adds k by eights, and the waves place keys differently among them: there the same bits belong to one wave.
+      // CDNA3 adds k by eights, and the waves place keys differently among them: there the same bits belong to one
+      // wave.
       const WithModel model(on_matrix_tiles(rung) ? MatrixModel::kHopper : MatrixModel::kCdna3);
       const Bits want = run(rung, p, in);
       for (const int wave : {64, 32})

@@ -2,17 +2,17 @@
 //   Y[i,r] = sum_c X[i,c] W[r,c]
 // Shapes    X blocks [m, n_in/256] Q8Act256 or [m, n_in/32] Q8Act32; W [n_out, n_in/block]; Y [m, n_out] any float type
 // Needs     any m and n_out (ragged tiles compute their last row again and drop it); q4_k weights on 16 bytes
-// Numerics  arithmetic "q4_k_i8", "q6_k_i8" or "q8_0_i8" (quant_matmul_problem.hpp), bits equal to v1's: integers inside
-//           a superblock, then a link of the fma chain, superblocks ascending. 16x16x32 tiles, X as A, W as B:
-//             Q4_K  a tile's sum times the sub-block's scale, added in i32. Minima: sums of 32 activations as 64 hi + lo,
-//                   two tiles of depth 8 a superblock.
-//             Q6_K  its scales cover 16 values, half a tile's depth. Weights are multiplied by their scale when they are
-//                   unpacked, (q - 32) * scale = 64 hi + lo, and go through two tiles: no scale remains, where a tile of
-//                   depth 16 would cost a multiply-add for each of its sums, twice as many as Q4_K.
+// Numerics  arithmetic "q4_k_i8", "q6_k_i8" or "q8_0_i8" (quant_matmul_problem.hpp), bits equal to v1's: integers
+//           inside a superblock, then a link of the fma chain, superblocks ascending. 16x16x32 tiles, X as A, W as B:
+//             Q4_K  a tile's sum times the sub-block's scale, added in i32. Minima: sums of 32 activations as 64 hi +
+//                   lo, two tiles of depth 8 a superblock.
+//             Q6_K  its scales cover 16 values, half a tile's depth. Weights are multiplied by their scale when they
+//                   are unpacked, (q - 32) * scale = 64 hi + lo, and go through two tiles: no scale remains, where a
+//                   tile of depth 16 would cost a multiply-add for each of its sums, twice as many as Q4_K.
 //             Q8_0  a tile's sum becomes a float link of the block.
-// Placement Tile<...>: 8 waves (4 for few rows of X), each with kTm x kTn tiles, so 64 sums of f32 and 64 of i32 a lane.
-//           Steps of kInt8Step columns in two LDS buffers with one barrier a step: the loads of the next step are under
-//           way in registers (sm_90a: activations as background copies) while this step's products run.
+// Placement Tile<...>: 8 waves (4 for few rows of X), each with kTm x kTn tiles, so 64 sums of f32 and 64 of i32 a
+//           lane. Steps of kInt8Step columns in two LDS buffers with one barrier a step: the loads of the next step are
+//           under way in registers (sm_90a: activations as background copies) while this step's products run.
 //           LDS rows: kernels/tile/int8_tile.hpp.
 // From v1   matrix tiles instead of dot products on the vector units; two buffers instead of one.
 #include "kernels/quant_matmul/any_output.hpp"
@@ -52,8 +52,8 @@ struct Tile {
   static constexpr int kWaves = kWm * kWn, kThreads = kWaves * kLanes;
   static constexpr bool kQ4 = Piece::kMins, kQ8 = Piece::kBlocks > 1, kQ6 = !kQ4 && !kQ8;
   static constexpr int kPlanes = kQ6 ? 2 : 1;
-  // Pieces of a weight row in a step. A piece of Q6_K has runs 64 columns apart: steps of 64 take one run of it, and the
-  // other in the next step.
+  // Pieces of a weight row in a step. A piece of Q6_K has runs 64 columns apart: steps of 64 take one run of it, and
+  // the other in the next step.
   static constexpr bool kOneRun = kQ6 && kInt8Step == 64;
   static constexpr int kStepPieces = kOneRun ? 4 : kPieces / kSteps;
   /// Of the superblock, the item-th of a row in step `half` of the superblock.

@@ -252,7 +252,8 @@ void launch_gemv(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMa
   // 16 superblocks a pass, or 8 where the last pass of 16 would be half empty.
   const int64_t last = ceil_div(n_blocks, Piece::kBlocks) % kMaxSlots;
   const int threads = last >= 1 && last <= kMaxSlots / 2 ? kMaxThreads / 2 : kMaxThreads;
-  // Every workgroup has the same number of rounds, give or take one. The host loops: a workgroup costs it more to start.
+  // Every workgroup has the same number of rounds, give or take one. The host loops: a workgroup costs it more to
+  // start.
   const int64_t row_blocks = ceil_div(p.n_out, kRows), tokens = ceil_div(p.m, kTokens);
   const int64_t rounds = ceil_div(
       row_blocks, looping_grid(row_blocks, hip::platform_name() == "host" ? 16 : kResident<Block, kTokens, kRows>));

@@ -2,15 +2,15 @@
 //   Y[i,r] = sum_c X[i,c] W[r,c]
 // Shapes    X blocks [m, n_in/256] Q8Act256; W [n_out, n_in/256] Q4_K; Y [m, n_out] any float type
 // Needs     any m and n_out; weights on 16 bytes. Made for m <= 8: kTokens = 1, 2, 4 or 8 rows of X at a time
-// Numerics  arithmetic "q4_k_i8" (quant_matmul_problem.hpp): integers inside a superblock, one thread an output runs the
-//           float chain, superblocks ascending
+// Numerics  arithmetic "q4_k_i8" (quant_matmul_problem.hpp): integers inside a superblock, one thread an output runs
+//           the float chain, superblocks ascending
 // Placement workgroup = 64 or 128 threads = 16 or 32 groups of 4 lanes; in a pass, group g has superblock g of kRows
 //           weight rows. Lane p of a group has sub-blocks 2p (low nibbles of its 32 bytes) and 2p+1 (high ones). Lane
 //           exchanges leave lane o with both sums of output o, which it scales and stores as one 16-byte term; a thread
 //           an output adds the terms while the loads of the next pass are under way.
-// Cost      H200, cold weights: 4096 -> 14336 in 13.7 us (2420 GB/s, 57 % of the copy ceiling), 4096 -> 128256 in 77.9 us
-//           (3800 GB/s, 89 %): about 5 us of a launch are its beginning and end. gfx942, one row of X: 95 VGPRs, 5 waves a
-//           SIMD, no spills.
+// Cost      H200, cold weights: 4096 -> 14336 in 13.7 us (2420 GB/s, 57 % of the copy ceiling), 4096 -> 128256 in 77.9
+//           us (3800 GB/s, 89 %): about 5 us of a launch are its beginning and end. gfx942, one row of X: 95 VGPRs, 5
+//           waves a SIMD, no spills.
 // From v2   half the decoding, exchanges and header loads for the same bytes: v2 ran at the rate of the integer units.
 #include "kernels/quant_matmul/any_output.hpp"
 #include "kernels/quant_matmul/quant_matmul.hpp"

@@ -29,8 +29,8 @@ using QuantMatmulRung = Rung<QuantMatmulProblem, QuantMatmulLaunch>;
 /// id of a weights type is the same for all of them.
 std::span<const QuantMatmulRung> quant_matmul_ladder();
 /// The rung the model uses for the problem: by m and weights type only, never by data. GPUs: the last that accepts it;
-/// host: the first, because lane exchanges and matrix tiles, which the GPUs have in hardware, cost it several times what
-/// plain loops do. The bits are the same.
+/// host: the first, because lane exchanges and matrix tiles, which the GPUs have in hardware, cost it several times
+/// what plain loops do. The bits are the same.
 const QuantMatmulRung& quant_matmul_default_rung(const QuantMatmulProblem& problem);
 
 void quant_matmul(hip::Stream& stream, const QuantMatmulRung& rung, const QuantMatmulProblem& problem,

@@ -3,8 +3,8 @@
 // Shapes    x [n_rows, width] f32, w [width] f32, y [n_rows, width] f16, bf16 or f32; row-major
 // Needs     width a multiple of 4 and at most 8192; x and weight on 16 bytes, y on four elements (v1: any)
 // Numerics  arithmetic "rms_norm_f32" (rms_norm_problem.hpp), as v1
-// Placement workgroup of 256 threads = row; 16 or 32 values a thread; all loads of the row and of the weights are issued
-//           before the first is used; LDS 32 bytes
+// Placement workgroup of 256 threads = row; 16 or 32 values a thread; all loads of the row and of the weights are
+//           issued before the first is used; LDS 32 bytes
 // From v1   The second reading goes: v1 fetched the row again from L2 after the sum, behind the barrier, one load in
 //           flight at a time.
 // Cost      bytes of the problem once; measured: docs/experiments.md

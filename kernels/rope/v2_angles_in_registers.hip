@@ -2,12 +2,13 @@
 //   (a, b) -> (fmaf(a, cos, -(b * sin)), fmaf(a, sin, b * cos)),  pair i of a head with row positions[t] of the table
 // Shapes    x [n_tokens, n_heads, head_dim] f16, bf16 or f32, in place; positions [n_tokens] int32;
 //           table [n_positions, head_dim/2, {cos, sin}] f32
-// Needs     half a head a multiple of 16 bytes, at most 256 pieces of 16 bytes a head; x and table on 16 bytes (v1: any)
+// Needs     half a head a multiple of 16 bytes, at most 256 pieces of 16 bytes a head; x and table on 16 bytes (v1:
+//           any)
 // Numerics  arithmetic "rope_f32", as v1
 // Placement workgroup = one token (32 heads of 128: 128 threads), or several tokens of few heads (kernels/tile/
 //           rotation.hpp); no LDS. A thread has four times 16 bytes in flight.
-// From v1   The table: v1 loaded 32 bytes of angles for every 16 bytes of x; here once for four heads. v1 had one load of
-//           x in flight a thread.
+// From v1   The table: v1 loaded 32 bytes of angles for every 16 bytes of x; here once for four heads. v1 had one load
+//           of x in flight a thread.
 // Faults    a position outside the table reads nothing and makes the token NaN
 // Cost      bytes of the problem once; measured: docs/experiments.md
 #include "kernels/hip/launch.hpp"

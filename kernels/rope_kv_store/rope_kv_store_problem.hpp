@@ -1,8 +1,8 @@
 // What stands between the q, k, v matmuls and attention, in one operator: q rotated in place, k rotated on its way into
 // the cache, v put into the cache. The problem, its cost, its arithmetic. HIP-free.
 //   q[t] <- rope(q[t]);  k_cache[slots[t], positions[t]] = rope(k[t]);  v_cache[slots[t], positions[t]] = v[t]
-// Arithmetic: rope_problem.hpp's rotation by positions[t], kv_store_problem.hpp's copy: the bits of rope on q, rope on k
-//   and kv_store in sequence. k and v are only read.
+// Arithmetic: rope_problem.hpp's rotation by positions[t], kv_store_problem.hpp's copy: the bits of rope on q, rope
+// on k and kv_store in sequence. k and v are only read.
 #pragma once
 
 #include "kernels/hip/problem.hpp"

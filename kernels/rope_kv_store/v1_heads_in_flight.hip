@@ -1,11 +1,13 @@
 // RoPE + KV store v1: the heads of q, k and v of a token in one row of threads; each goes where it belongs.
 //   q <- rope(q) in place;  k_cache[slot, position] = rope(k);  v_cache[slot, position] = v
 // Shapes    q [n_tokens, n_heads, head_dim], k, v [n_tokens, n_kv_heads, head_dim], caches [n_slots, kv_capacity,
-//           n_kv_heads, head_dim] f16 or bf16; slots, positions [n_tokens] int32; table [n_positions, head_dim/2, 2] f32
+//           n_kv_heads, head_dim] f16 or bf16; slots, positions [n_tokens] int32; table [n_positions, head_dim/2, 2]
+//           f32
 // Needs     half a head a multiple of 16 bytes; every buffer on 16 bytes
 // Numerics  arithmetic "rope_kv_store_f32": the bits of rope on q and on k and of kv_store; v is copied bit by bit
-// Placement as rope v2: workgroup = one token or several, four packs of 16 bytes a thread in flight; no LDS. Where a head comes from
-//           and goes to is chosen by select, so that the waves that hold q, k and v heads do not diverge.
+// Placement as rope v2: workgroup = one token or several, four packs of 16 bytes a thread in flight; no LDS. Where a
+//           head comes from and goes to is chosen by select, so that the waves that hold q, k and v heads do not
+//           diverge.
 // Replaces  three launches, which read and write k once more
 // Faults    a position outside the table makes q and k NaN; a slot or position outside the cache stores nothing
 #include "kernels/hip/launch.hpp"

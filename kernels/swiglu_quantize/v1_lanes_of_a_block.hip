@@ -1,10 +1,11 @@
 // SwiGLU + quantiser v1: eight values a thread; a block of 256 is 32 neighbouring lanes, one of 32 is four.
 //   h = gate / (1 + exp(-gate)) * up rounded to its type;  d = amax / 127,  q = rint(h * (127 / amax)) a block
-// Shapes    gate, up [n_rows, width] f16, bf16 or f32; blocks [n_rows, width / 256] Q8Act256 or [.., width / 32] Q8Act32
+// Shapes    gate, up [n_rows, width] f16, bf16 or f32; blocks [n_rows, width / 256] Q8Act256 or [.., width / 32]
+//           Q8Act32
 // Needs     width a multiple of the block, so rows do not matter: the tensor is one run of blocks; gate, up on 16 bytes
 // Numerics  arithmetic "swiglu_quantize_f32": the bits of swiglu and quantize_activations in sequence
-// Placement 256 threads, 2048 values; no LDS, no barrier: the maximum and the sums of 16 go over lane distances 1 .. 16,
-//           which both waves have. Two (f32: four) loads of 16 bytes a thread in flight, 8 waves a SIMD.
+// Placement 256 threads, 2048 values; no LDS, no barrier: the maximum and the sums of 16 go over lane distances 1 ..
+//           16, which both waves have. Two (f32: four) loads of 16 bytes a thread in flight, 8 waves a SIMD.
 // Replaces  two launches, which write and read h (4 bytes an element in 16 bits)
 #include "kernels/hip/launch.hpp"
 #include "kernels/swiglu_quantize/swiglu_quantize.hpp"

@@ -37,7 +37,8 @@ __device__ __forceinline__ void store_scale(Block* block, const ActivationScale&
   *reinterpret_cast<Words4*>(block) = {{hip::float_bits(scale.d), 0, 0, 0}};
 }
 
-/// Distance 4 among lanes whose quads agree already is reached by mirroring eight lanes, which gfx942 does in registers.
+/// Distance 4 among lanes whose quads agree already is reached by mirroring eight lanes, which gfx942 does in
+/// registers.
 template <int kDistance>
 inline constexpr int kExchangeMask = kDistance == 4 ? 7 : kDistance;
 /// Maximum, or sum, over groups of kLanes neighbouring lanes (a power of two, at most 32); every lane gets it.

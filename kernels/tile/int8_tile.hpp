@@ -1,7 +1,8 @@
 // Operands of the int8 matrix tile 16x16x32 from LDS. A tile of operands lies in LDS as rows of kInt8Step bytes, one
 // row for each row of A or column of B, kInt8Stride bytes apart:
 //
-//   gfx942   a lane takes 8 bytes of a row (ds_read_b64; 16 neighbouring lanes have 16 rows): a stride of 2 banks modulo
+//   gfx942   a lane takes 8 bytes of a row (ds_read_b64; 16 neighbouring lanes have 16 rows): a stride of 2 banks
+//   modulo
 //            4 puts them into 32 different banks
 //   sm_90a   ldmatrix takes 16 bytes of 8 rows at a time: a stride of 4 banks modulo 8 puts them into 32 banks
 //   host     as gfx942, of whose LDS it has as much

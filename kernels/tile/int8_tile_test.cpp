@@ -1,5 +1,5 @@
-// int8 operand tiles in LDS: every operand read and every 16-byte store of a tile takes as long as it must and no longer,
-// on both GPUs; a tile without padding does not.
+// int8 operand tiles in LDS: every operand read and every 16-byte store of a tile takes as long as it must and no
+// longer, on both GPUs; a tile without padding does not.
 #include <gtest/gtest.h>
 
 #include "kernels/hip/fragment.hpp"

@@ -428,8 +428,8 @@ struct MmaAttention {
   /// Wave 64: one 16-byte read is the operand of two steps.
   __device__ static __forceinline__ void load_chunk(KvOperand (&to)[2], const T* from) {
 #if defined(__HIP__)
-    // As a vector cut by shuffles: of an array, or of elements, the compiler would read each half by itself, and pair it
-    // with halves of other rows, whose banks meet.
+    // As a vector cut by shuffles: of an array, or of elements, the compiler would read each half by itself, and pair
+    // it with halves of other rows, whose banks meet.
     using Vector = uint32_t __attribute__((ext_vector_type(4)));
     const Vector words = *reinterpret_cast<const Vector*>(from);
     const auto low = __builtin_shufflevector(words, words, 0, 1), high = __builtin_shufflevector(words, words, 2, 3);

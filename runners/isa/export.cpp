@@ -95,9 +95,10 @@ double largest(const CapturedArgument& a) {
 /// How far an instance with the hardware's exp2 may be from the portable one. The two exp2 differ by at most 2^-21
 /// relative (1 ulp of v_exp_f32 and 2 of the polynomial, rounded up), and then
 ///   elementwise (SwiGLU)  a few more roundings of the result: 2^-18 relative, and one spacing of its type
-///   attention             sums of p_j v_j / sum p_j: each p changes by 2^-21 and, where it is rounded to the type of V, by
-///                         one spacing, so that an output changes by (2^-18 + 2 spacing of V) max|v|, then is rounded. A
-///                         workspace of a split holds sums that are not divided yet, over at most 512 keys.
+///   attention             sums of p_j v_j / sum p_j: each p changes by 2^-21 and, where it is rounded to the type of
+///   V, by
+///                         one spacing, so that an output changes by (2^-18 + 2 spacing of V) max|v|, then is rounded.
+///                         A workspace of a split holds sums that are not divided yet, over at most 512 keys.
 Json tolerance(const CapturedLaunch& launch, const CapturedArgument& output) {
   const double own = spacing(output.dtype);
   for (const CapturedArgument& a : launch.arguments)
@@ -163,8 +164,8 @@ class Exporter {
     return found != homes_.end() && std::count(found->second.begin(), found->second.end(), &object);
   }
 
-  /// The code object and symbol of a launch. Two objects may have kernels of one name (of anonymous namespaces): then the
-  /// one whose source launched it.
+  /// The code object and symbol of a launch. Two objects may have kernels of one name (of anonymous namespaces): then
+  /// the one whose source launched it.
   std::pair<const CodeObject*, std::string> home_of(const CapturedLaunch& launch) const {
     const std::vector<std::string>& names = symbols_.at(launch.kernel);
     std::vector<std::pair<const CodeObject*, std::string>> found, here;

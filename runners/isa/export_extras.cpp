@@ -1,5 +1,5 @@
-// Launches that no problem of the verify room leads to: kernels for buffers that do not start on 16 bytes, and what is no
-// operator.
+// Launches that no problem of the verify room leads to: kernels for buffers that do not start on 16 bytes, and what is
+// no operator.
 #include <bit>
 #include <random>
 

@@ -1,5 +1,5 @@
-// The static gate on itself: its readers on small texts, its model of LDS banks, its rules, and seeded regressions in real
-// gfx942 code, each of which must be found by the rule that is there for it.
+// The static gate on itself: its readers on small texts, its model of LDS banks, its rules, and seeded regressions in
+// real gfx942 code, each of which must be found by the rule that is there for it.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -216,7 +216,8 @@ TEST(IsaExport, TemplatesOfProblemsAreExpandedWithASeed) {
   EXPECT_THROW(expand("n=m+1..5", 1), Error);
 }
 
-// --------------------------------------------------------------------------------------- seeded regressions in real code
+// --------------------------------------------------------------------------------------- seeded regressions in real
+// code
 
 /// The rows under which the seeds are judged: as the kernels they imitate.
 const Row kSeedRows[] = {

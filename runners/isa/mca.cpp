@@ -34,8 +34,8 @@ class ScratchFile {
   std::string path;
 };
 
-/// llvm-mca 19 ends with an assertion on buffer_*: the same access as global_*. "buffer_load_dwordx4 v[0:3], v4, s[8:11],
-/// 0 offen offset:16" becomes "global_load_dwordx4 v[0:3], v4, s[8:9]".
+/// llvm-mca 19 ends with an assertion on buffer_*: the same access as global_*. "buffer_load_dwordx4 v[0:3], v4,
+/// s[8:11], 0 offen offset:16" becomes "global_load_dwordx4 v[0:3], v4, s[8:9]".
 std::string without_buffers(const Instruction& i) {
   static const std::regex load(R"(^(v\[?[0-9:]+\]?|a\[?[0-9:]+\]?), (v[0-9]+), s\[([0-9]+):[0-9]+\].*)");
   const std::string mnemonic = "global_" + i.mnemonic.substr(7);

@@ -69,9 +69,9 @@ struct Ways {
   std::vector<char> goes_back;  ///< the next step is a branch back, and goes on in the ways of the round before
 };
 
-/// From the region's first block to a branch back to it (a loop) or to the end, by dynamic programming from the end over
-/// forward edges. A loop inside that is left at its top has its way out behind a branch back: one such branch may be taken
-/// a round, and leads into the ways of the round before.
+/// From the region's first block to a branch back to it (a loop) or to the end, by dynamic programming from the end
+/// over forward edges. A loop inside that is left at its top has its way out behind a branch back: one such branch may
+/// be taken a round, and leads into the ways of the round before.
 std::vector<size_t> main_path(const Kernel& k, const Flow& flow, const std::vector<char>& in, size_t head, bool loop,
                               int widest) {
   constexpr double kNone = -std::numeric_limits<double>::infinity();

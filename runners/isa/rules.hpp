@@ -19,8 +19,8 @@ enum class Kind {
 };
 std::string_view kind_name(Kind kind);  ///< "M", "M64", "Q", "B", "-"
 
-/// A threshold of the class that this kernel does not reach, the limit it is held to instead, and why. Of the hard rules
-/// only that on divisions can be waived: one for a block of values is no loss.
+/// A threshold of the class that this kernel does not reach, the limit it is held to instead, and why. Of the hard
+/// rules only that on divisions can be waived: one for a block of values is no loss.
 struct Waiver {
   const char* figure;
   double limit;

@@ -1,5 +1,5 @@
-// Kernels that are wrong. RMSNorm in ways that only the execution shows: right on the default configuration of the host,
-// all of them (forward order, waves of 64, NaN poison). Attention on matrix tiles in the ways that tiles invite.
+// Kernels that are wrong. RMSNorm in ways that only the execution shows: right on the default configuration of the
+// host, all of them (forward order, waves of 64, NaN poison). Attention on matrix tiles in the ways that tiles invite.
 #pragma once
 
 #include "kernels/prefill_attention/prefill_attention.hpp"

@@ -91,7 +91,8 @@ inline constexpr int kLdsBytes = 227 * 1024;
 /// Workgroups of up to this much share an SM in pairs (1 KiB of each is the system's).
 inline constexpr int kLdsBytesForTwo = 113 * 1024 - 512;
 
-/// 16 bytes from global memory to LDS, in the background; zeros instead when !valid (`from` is an address all the same).
+/// 16 bytes from global memory to LDS, in the background; zeros instead when !valid (`from` is an address all the
+/// same).
 __device__ inline void async_copy16(void* lds, const void* from, bool valid) {
   asm volatile(
       "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(lds))),
@@ -166,7 +167,8 @@ __device__ inline bf16_t from_float<bf16_t>(float v) {
   asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(b.bits) : "f"(v));
   return b;
 }
-/// Two numbers rounded to T as from_float does, side by side in a word, a in the low half. Of a NaN nothing is promised.
+/// Two numbers rounded to T as from_float does, side by side in a word, a in the low half. Of a NaN nothing is
+/// promised.
 template <class T>
 __device__ inline uint32_t round_pair(float a, float b) {
   uint32_t word;

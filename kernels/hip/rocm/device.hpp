@@ -181,7 +181,8 @@ __device__ inline bf16_t from_float<bf16_t>(float v) {
   const uint32_t quiet = (u >> 16) | 0x40u;
   return {static_cast<uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? quiet : rounded)};
 }
-/// Two numbers rounded to T as from_float does, side by side in a word, a in the low half. Of a NaN nothing is promised.
+/// Two numbers rounded to T as from_float does, side by side in a word, a in the low half. Of a NaN nothing is
+/// promised.
 template <class T>
 __device__ inline uint32_t round_pair(float a, float b) {
   if constexpr (std::is_same_v<T, bf16_t>) {

@@ -1,6 +1,6 @@
-// A matrix product's loop for gfx942, sound and with two of the mistakes that cost most there. Compiled to a code object
-// and read by greta isa; never launched. C[256, 128] += A[256, k] B[128, k]^T, 8 waves of 64 x 64, tiles of 32 columns
-// in two LDS buffers.
+// A matrix product's loop for gfx942, sound and with two of the mistakes that cost most there. Compiled to a code
+// object and read by greta isa; never launched. C[256, 128] += A[256, k] B[128, k]^T, 8 waves of 64 x 64, tiles of 32
+// columns in two LDS buffers.
 #include "kernels/hip/hip.hpp"
 #include "kernels/hip/host_device.hpp"
 

@@ -1,5 +1,5 @@
-// Loops over bytes for gfx942, sound and with the mistakes that show in the binary. Compiled to a code object and read by
-// greta isa; never launched.
+// Loops over bytes for gfx942, sound and with the mistakes that show in the binary. Compiled to a code object and read
+// by greta isa; never launched.
 #include "kernels/hip/hip.hpp"
 #include "kernels/tile/pack.hpp"
 
