@@ -104,7 +104,7 @@ std::vector<Defect> kernel_defects() {
       {"tiles_swapped_fragments",
        "prefill_attention/v4 split_plus_one dtype=f16",
        "weights of two blocks of keys change places",
-       {"E0", "E1", "B", "S"},
+       {"E0", "E1", "B", "S", "I:decode"},
        instead(AttentionMistake::kSwappedFragments)},
       {"tiles_mask_one_late",
        "prefill_attention/v4 split_plus_one dtype=f16",
@@ -119,7 +119,7 @@ std::vector<Defect> kernel_defects() {
       {"tiles_merge_without_rescale",
        "prefill_attention/v4 split_plus_one dtype=f16",
        "splits are merged without the factors of their maxima",
-       {"E0", "E1", "B", "S"},
+       {"E0", "E1", "B", "S", "I:decode"},
        instead(AttentionMistake::kMergeWithoutRescale)},
   };
   // What a race leaves behind is the same every time on host only: poison, in every answer.
