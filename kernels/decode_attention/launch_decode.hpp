@@ -13,7 +13,7 @@ namespace greta {
 
 /// Kernel argument: the shape, and how the page table is read.
 struct DecodeShape : AttentionShape {
-  int page_shift;   ///< of paged K and V
+  int page_shift;   ///< of paged K and V; below 0: contiguous
   int table_width;  ///< entries of a sequence's row of the table
 };
 
@@ -24,10 +24,11 @@ struct DecodeKeys {
 };
 __device__ __forceinline__ DecodeKeys decode_keys(const DecodeShape& shape, const int32_t* page_table, int head_dim,
                                                   int sequence, int kv_head) {
-  const size_t stride = kv_stride(shape, head_dim);
-  if (!page_table) return {kv_row(shape, head_dim, sequence, kv_head), KvRows(stride)};
-  return {static_cast<size_t>(kv_head) * head_dim,
-          KvRows(stride, page_table + static_cast<size_t>(sequence) * shape.table_width, shape.page_shift)};
+  // One path to the table, null or not (table_width is 0 then): of a pointer that comes from two branches gfx942's
+  // compiler no longer knows that it is global, and loads through flat_load.
+  const KvRows rows(kv_stride(shape, head_dim), page_table + static_cast<size_t>(sequence) * shape.table_width,
+                    shape.page_shift);
+  return {rows.paged() ? static_cast<size_t>(kv_head) * head_dim : kv_row(shape, head_dim, sequence, kv_head), rows};
 }
 
 /// Keys of a sequence.
@@ -36,7 +37,7 @@ __device__ __forceinline__ int decode_n_kv(const AttentionShape& shape, const in
 }
 
 inline DecodeShape decode_shape(const DecodeAttentionProblem& p, const DecodeAttentionArgs& args) {
-  int page_shift = 0;
+  int page_shift = p.paged() ? 0 : -1;
   while (p.paged() && (int64_t{1} << page_shift) < p.page_size) ++page_shift;
   return {{1, static_cast<int>(p.n_kv), static_cast<int>(p.n_heads), static_cast<int>(p.n_kv_heads),
            static_cast<int>(p.capacity()), static_cast<int>(p.head_map), attention_scale_log2(args.scale, p.head_dim)},

@@ -45,15 +45,16 @@ struct RowTile {
   static __device__ __forceinline__ int unit(int n) {
     return n * kPrefillV3Threads + hip::opaque(static_cast<int>(threadIdx.x));
   }
-  /// row(r): address of row r of 64, or null for zeros.
+  /// row(r): element of `base` where row r of 64 begins, for r below n_rows; zeros from there on. (Not an address or null:
+  /// where such a pointer comes from two branches, gfx942's compiler loads through flat_load.)
   template <class Row>
-  __device__ __forceinline__ void load(Row&& row) {
+  __device__ __forceinline__ void load(const T* base, int n_rows, Row&& row) {
     GRETA_UNROLL
     for (int n = 0; n < kOwn; ++n) {
-      const T* const from = row(unit(n) / kChunks);
+      const int r = unit(n) / kChunks;
       chunks[n] = {};
-      if (from != nullptr)
-        chunks[n] = load_pack<4>(reinterpret_cast<const uint32_t*>(from + unit(n) % kChunks * kChunkElements));
+      if (r < n_rows)
+        chunks[n] = load_pack<4>(reinterpret_cast<const uint32_t*>(base + row(r) + unit(n) % kChunks * kChunkElements));
     }
   }
   __device__ __forceinline__ void store(T* lds) const {
@@ -96,15 +97,12 @@ __global__ void GRETA_LAUNCH_BOUNDS(kPrefillV3Threads, 2)
   const size_t stride = kv_stride(shape, kHeadDim);
   RowTile<T, kHeadDim> next;
   const auto prefetch = [&](const T* base, int begin) {
-    next.load([&](int r) {
-      return begin + r < n_keys ? base + first_key + stride * static_cast<size_t>(begin + r) : nullptr;
-    });
+    next.load(base, n_keys - begin, [&](int r) { return first_key + stride * static_cast<size_t>(begin + r); });
     hip::schedule_fence();
   };
   {
     RowTile<T, kHeadDim> tile;
-    tile.load(
-        [&](int r) { return first + r < n_tokens ? q + q_row(shape, kHeadDim, sequence, first + r, head) : nullptr; });
+    tile.load(q, n_tokens - first, [&](int r) { return q_row(shape, kHeadDim, sequence, first + r, head); });
     tile.store(queries);
   }
   prefetch(k, 0);

@@ -47,17 +47,18 @@ __device__ __forceinline__ size_t kv_stride(const AttentionShape& shape, int hea
 /// from that head's row 0 of page 0 (paged). The only place that knows of pages.
 struct KvRows {
   size_t stride;         ///< between rows of one head
-  const int32_t* pages;  ///< page of keys [i << page_shift, (i + 1) << page_shift) of the sequence; null: contiguous
-  int page_shift;
+  const int32_t* pages;  ///< page of keys [i << page_shift, (i + 1) << page_shift) of the sequence
+  int page_shift;        ///< below 0: contiguous, there are no pages
 
   // Implicit on purpose: a plain stride is the contiguous layout.
-  __device__ __forceinline__ KvRows(size_t row_stride) : stride(row_stride), pages(nullptr), page_shift(0) {}
+  __device__ __forceinline__ KvRows(size_t row_stride) : stride(row_stride), pages(nullptr), page_shift(-1) {}
   __device__ __forceinline__ KvRows(size_t row_stride, const int32_t* table, int shift)
       : stride(row_stride), pages(table), page_shift(shift) {}
 
+  __device__ __forceinline__ bool paged() const { return page_shift >= 0; }
   /// Row of key j, which must be visible: a page table holds nothing of use beyond a sequence's keys.
   __device__ __forceinline__ int row(int j) const {
-    if (!pages) return j;
+    if (!paged()) return j;
     return (pages[j >> page_shift] << page_shift) + (j & ((1 << page_shift) - 1));
   }
   __device__ __forceinline__ size_t at(int j) const { return stride * static_cast<size_t>(row(j)); }

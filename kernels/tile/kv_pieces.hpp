@@ -162,7 +162,7 @@ class KvPieces {
     const int last_piece = last_ / kPieceKeys;
     const int at = piece < last_piece ? piece : last_piece;
     const int listed = hip::wave_read(own_row_, at % 32);
-    const int row = source_.rows.pages ? listed : source_.begin + kPieceKeys * at;
+    const int row = source_.rows.paged() ? listed : source_.begin + kPieceKeys * at;
     return source_.rows.stride * static_cast<size_t>(row);
   }
   /// The last key of the piece that may be read.

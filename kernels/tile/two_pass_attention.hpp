@@ -41,12 +41,14 @@ __device__ __forceinline__ void two_pass_attention_row(const T* q, const T* k, c
   for (int j = 0; j < n_visible; ++j) {
     // Keeps the loads of q inside the loop: moved out, q beside o takes more registers than a thread has.
     asm volatile("" ::: "memory");
-    const float p = exp2<kExp>(dot_row<T, kHeadDim>(q, k + rows.at(j)) * scale_log2 - m);
+    // Opaque, or the compiler makes a loop for pages and one for none, with an o for each.
+    const size_t row = KvRows(rows.stride, rows.pages, hip::opaque(rows.page_shift)).at(j);
+    const float p = exp2<kExp>(dot_row<T, kHeadDim>(q, k + row) * scale_log2 - m);
     l = l + p;
     GRETA_UNROLL
     for (int c = 0; c < kHeadDim; c += 8) {
       float v8[8];
-      to_floats(load_pack<8>(v + rows.at(j) + c), v8);
+      to_floats(load_pack<8>(v + row + c), v8);
       GRETA_UNROLL
       for (int i = 0; i < 8; ++i) sum[c + i] = fmaf(p, v8[i], sum[c + i]);
     }
