@@ -45,8 +45,8 @@ struct RowTile {
   static __device__ __forceinline__ int unit(int n) {
     return n * kPrefillV3Threads + hip::opaque(static_cast<int>(threadIdx.x));
   }
-  /// row(r): element of `base` where row r of 64 begins, for r below n_rows; zeros from there on. (Not an address or null:
-  /// where such a pointer comes from two branches, gfx942's compiler loads through flat_load.)
+  /// row(r): element of `base` where row r of 64 begins, for r below n_rows; zeros from there on. (Not an address or
+  /// null: where such a pointer comes from two branches, gfx942's compiler loads through flat_load.)
   template <class Row>
   __device__ __forceinline__ void load(const T* base, int n_rows, Row&& row) {
     GRETA_UNROLL
