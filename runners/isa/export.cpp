@@ -126,6 +126,7 @@ class Exporter {
     }
     fs::create_directories(folder_ / "data", error);
     if (!error) fs::create_directories(folder_ / "objects", error);
+    std::ofstream(folder_ / "manifest.json") << "[]\n";  // the folder is ours, also when this run breaks off
     if (error) throw Error(ErrorKind::kIo, fmt::format("greta isa --export {}: {}", options.folder, error.message()));
   }
 
@@ -134,13 +135,16 @@ class Exporter {
   void add(const std::string& name, const std::vector<CapturedLaunch>& launches) {
     for (size_t i = 0; i < launches.size(); ++i) {
       const CapturedLaunch& launch = launches[i];
-      const auto [object, symbol] = home_of(launch);
-      const std::string title = launches.size() == 1 ? name : fmt::format("{} #{}", name, i + 1);
-      write(title, *object, symbol, launch, false);
-      std::string hardware = symbol;
-      if (const size_t at = symbol.find(kPortable); at != std::string::npos)
-        hardware.replace(at, std::strlen(kPortable), kHardware);
-      if (hardware != symbol && has(*object, hardware)) write(title + " exp=hw", *object, hardware, launch, true);
+      const auto homes = homes_of(launch);
+      for (const auto& [object, symbol] : homes) {
+        std::string title = launches.size() == 1 ? name : fmt::format("{} #{}", name, i + 1);
+        if (homes.size() > 1) title += " of " + object->name;
+        write(title, *object, symbol, launch, false);
+        std::string hardware = symbol;
+        if (const size_t at = symbol.find(kPortable); at != std::string::npos)
+          hardware.replace(at, std::strlen(kPortable), kHardware);
+        if (hardware != symbol && has(*object, hardware)) write(title + " exp=hw", *object, hardware, launch, true);
+      }
     }
   }
 
@@ -164,9 +168,9 @@ class Exporter {
     return found != homes_.end() && std::count(found->second.begin(), found->second.end(), &object);
   }
 
-  /// The code object and symbol of a launch. Two objects may have kernels of one name (of anonymous namespaces): then
-  /// the one whose source launched it.
-  std::pair<const CodeObject*, std::string> home_of(const CapturedLaunch& launch) const {
+  /// The code objects and symbol of a launch. Two objects may have kernels of one name in anonymous namespaces: then it
+  /// is the one whose source launched it. A template of a header is in every object that uses it: each is a case.
+  std::vector<std::pair<const CodeObject*, std::string>> homes_of(const CapturedLaunch& launch) const {
     const std::vector<std::string>& names = symbols_.at(launch.kernel);
     std::vector<std::pair<const CodeObject*, std::string>> found, here;
     for (const std::string& name : names) {
@@ -178,8 +182,9 @@ class Exporter {
           here.emplace_back(object, name);
       }
     }
-    if (found.size() > 1 && here.size() == 1) found = here;
-    if (found.size() == 1) return found.front();
+    const bool shared = names.front().find("_GLOBAL__N_") == std::string::npos;
+    if (found.size() > 1 && here.size() == 1 && !shared) found = here;
+    if (found.size() == 1 || (shared && !found.empty())) return found;
     throw_invalid(fmt::format(
         "greta isa --export: launch of {} at {}:{}: its symbol {} is in {} code objects, must be in 1",
         launch.shape.kernel, launch.shape.where.file_name(), launch.shape.where.line(), names.front(), found.size()));
@@ -283,7 +288,8 @@ void export_cases(const ExportOptions& options, const Toolchain&, const std::vec
   Exporter exporter(options, objects);
   for (const Draw& draw : draws()) {
     const verify::Operator& op = verify::find_operator(draw.op);
-    for (const verify::RungInfo& rung : op.rungs())
+    for (const verify::RungInfo& rung : op.rungs()) {
+      if (!std::regex_search(rung.name, std::regex(draw.rungs))) continue;
       for (const std::string& drawn : expand(draw.line, options.seed)) {
         const std::string line = op.normalise(drawn);
         if (!op.refuses(rung.name, line).empty()) continue;
@@ -294,6 +300,7 @@ void export_cases(const ExportOptions& options, const Toolchain&, const std::vec
         std::replace(row.begin(), row.end(), ' ', ',');
         exporter.add(fmt::format("{}/{}/{}", op.name(), rung.name, row), capture.take());
       }
+    }
   }
   for (const Extra& extra : extras()) {
     hip::Stream stream("isa");

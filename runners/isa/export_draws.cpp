@@ -18,6 +18,17 @@ constexpr Draw kDraws[] = {
     {"embedding", "n_tokens=1..3 n_vocab=5..9 width=33..97 weights={f16,bf16,f32}"},
     {"rms_norm", "n_rows=1..3 width=4*65..330 y={f16,bf16,f32}"},
     {"rms_norm", "n_rows=1..3 width=257|391|1023 y={f16,bf16,f32}"},
+    {"rms_norm", "n_rows=1..2 width=4*1025..1300 y={f16,bf16,f32}", "v[2-9]"},
+    {"add_rms_norm", "n_rows=1..2 width=256*2..5 add={0,1} y={f16,bf16,f32} out={q8_act256,q8_act32}"},
+    {"add_rms_norm", "n_rows=1 width=256*17..20 y={f16,bf16,f32} out={q8_act256,q8_act32}"},
+    {"add_rms_norm", "n_rows=1..2 width={512,4352} y=f16 out=f16"},
+    {"add_rms_norm", "n_rows=1..2 width={512,4352} y=bf16 out=bf16"},
+    {"add_rms_norm", "n_rows=1..2 width={512,4352} y=f32 out=f32"},
+    {"rope_kv_store",
+     "n_tokens=2..5 n_heads=2|4 n_kv_heads=1|2 head_dim=64 half_split={0,1} n_positions=50 n_slots=2 kv_capacity=9..19 "
+     "dtype={f16,bf16}"},
+    {"swiglu_quantize", "n_rows=1..3 width=256*1..3 dtype={f16,bf16,f32} out={q8_act256,q8_act32}"},
+    {"quant_matmul", "m=65..70 n_out=65..75 n_in=256 weights={q4_k,q6_k,q8_0} x=f16 y=f16|f32", "gemm.*v[2-9]"},
     {"quantize_activations", "m=2..4 n_out=1 n_in=256*1..2 weights={q4_k,q8_0} x={f16,bf16,f32}"},
     {"quant_matmul", "m={1,2,3,5} n_out=5..21 n_in=256*1..3 weights={q4_k,q6_k,q8_0} x=f16|bf16|f32 y=f16|bf16|f32"},
     {"quant_matmul", "m={11,19,35} n_out=33..71 n_in=256 weights={q4_k,q6_k,q8_0} x=f16|bf16 y=f16|bf16|f32"},
@@ -30,6 +41,9 @@ constexpr Draw kDraws[] = {
     {"kv_store", "n_tokens=2..5 n_kv_heads=1 head_dim=6|10|14 n_slots=2 kv_capacity=7..19 dtype={f16,bf16,f32}"},
     {"prefill_attention",
      "n_tokens=3..19 n_kv=n_tokens+0..70 n_heads=2 n_kv_heads=1 head_dim={64,128} dtype={f16,bf16}"},
+    {"prefill_attention", "n_tokens=2..5 n_kv=513..540 n_heads=1 n_kv_heads=1 head_dim={64,128} dtype={f16,bf16}",
+     "v[2-9]"},
+    {"decode_attention", "n_kv=33..150 n_heads=4 n_kv_heads=2 head_dim={64,128} page_size=16 dtype={f16,bf16}"},
     {"decode_attention", "n_kv=33..150 n_heads=4 n_kv_heads=2 head_dim={64,128} dtype={f16,bf16}"},
     {"decode_attention", "n_kv=513..540 n_heads=2 n_kv_heads=1 head_dim={64,128} dtype={f16,bf16}"},
     {"swiglu", "n_rows=1..3 width=257..330 dtype={f16,bf16,f32}"},
@@ -42,6 +56,10 @@ constexpr NotLaunched kNotLaunched[] = {
     {"hip/gpu/memory", ".*",
      "the GPU runtime's own: host has no guard zones in device memory, and a struct of pointers has no "
      "place in the format"},
+    {"ceilings/ceilings", "matrix_kernel|i8_matrix_kernel", "measures a rate; its sum has no meaning"},
+    {"matrix_tiles/matrix_tiles", ".*", "calibrates matrix tiles on a device: tier C of greta verify"},
+    {"probes/probes", ".*", "probes of the runtime: tier X of greta verify"},
+    {"prefill_attention/v4_mma", ".*, false>", "without splits: the free variant that bench measures against"},
     {"ceilings/ceilings", "dot_kernel<false>", "host runs the form that loads its operands again, dot_kernel<true>"},
 };
 

@@ -18,8 +18,9 @@
 namespace greta::runners::isa {
 
 struct Draw {
-  const char* op;    ///< operator of the verify room
-  const char* line;  ///< template
+  const char* op;          ///< operator of the verify room
+  const char* line;        ///< template
+  const char* rungs = "";  ///< regular expression over rung names; empty: all
 };
 std::span<const Draw> draws();
 /// Problem lines of a template. Throws kInvalidArgument for one it does not understand.
