@@ -134,7 +134,8 @@ struct MmaAttention {
     }
     hip::wave_barrier();
   }
-  __device__ static __forceinline__ RowOperand staged_query(const T* lds, int f, int c) {
+  __device__ static __forceinline__ RowOperand staged_query([[maybe_unused]] const T* lds, [[maybe_unused]] int f,
+                                                            [[maybe_unused]] int c) {
     RowOperand q;
 #if defined(__CUDACC__)
     const int lane = hip::lane_id();
