@@ -276,9 +276,14 @@ __global__ GRETA_LAUNCH_BOUNDS(T::kThreads, T::kWaves == 8 ? (T::kTm * T::kTn ==
     if constexpr (T::kQ4) {
       GRETA_UNROLL
       for (int n = 0; n < T::kTn; ++n) GRETA_UNROLL
-      for (int i = 0; i < elements; ++i)
-        scales[n][i] = *reinterpret_cast<const uint32_t*>(
-            buffer + T::kScales + (wave_n + n * hip::kTile + hip::tile_c_col(wave, lane, i)) * 4);
+      for (int i = 0; i < elements; ++i) {
+        const auto* const of_row = buffer + T::kScales + (wave_n + n * hip::kTile + hip::tile_c_col(wave, lane, i)) * 4;
+        // A step of two pieces has one pair of scales a row; the other two bytes are nobody's.
+        if constexpr (T::kStepPieces > 2)
+          scales[n][i] = *reinterpret_cast<const uint32_t*>(of_row);
+        else
+          scales[n][i] = *reinterpret_cast<const uint16_t*>(of_row);
+      }
     }
     const int left = n_blocks - block - half * kStepBlocks;  // Q8_0: blocks of this step that the row has
     GRETA_UNROLL

@@ -213,8 +213,9 @@ __global__ GRETA_LAUNCH_BOUNDS(kMaxThreads,
         const float dx = x[static_cast<int64_t>(token_of(output % kTokens)) * n_blocks + block].d;
         const float of_row = pick(d, output / kTokens), min_of_row = pick(dmin, output / kTokens);
         const float scale = (kind ? -min_of_row : of_row) * dx;
-        store_pack<2>(&terms[buffer][output * Lds::kRow + group * Lds::kTerm + 2 * kind],
-                      Pack<float, 2>{{scale, static_cast<float>(sum)}});
+        if (piece % (8 / kChunk) == 0)  // of the lanes that share a sum, the first
+          store_pack<2>(&terms[buffer][output * Lds::kRow + group * Lds::kTerm + 2 * kind],
+                        Pack<float, 2>{{scale, static_cast<float>(sum)}});
       }
     }
     __syncthreads();

@@ -1,4 +1,8 @@
 // Making and ending workers: the memory of their fibers.
+#if defined(__SANITIZE_ADDRESS__)
+#  include <sanitizer/asan_interface.h>
+#endif
+
 #include <sys/mman.h>
 
 #include <cerrno>
@@ -24,7 +28,13 @@ Worker::Worker() {
 }
 
 Worker::~Worker() {
-  for (const auto& f : fibers_) munmap(f->stack - kPage, f->stack_bytes + kPage);
+  for (const auto& f : fibers_) {
+#if defined(__SANITIZE_ADDRESS__)
+    // Frames that a fault abandoned left red zones; the next mapping may lie here.
+    __asan_unpoison_memory_region(f->stack, f->stack_bytes);
+#endif
+    munmap(f->stack - kPage, f->stack_bytes + kPage);
+  }
   free_lds();
   t_worker = nullptr;
 }
