@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cmath>
+#include <numeric>
+#include <utility>
+#include <vector>
 
 #include "reference/random.hpp"
 #include "verify/operator.hpp"
@@ -21,6 +24,28 @@ inline Tensor whole(Tensor shape, int low, int high, uint64_t seed) {
   for (int64_t i = 0; i < shape.count(); ++i)
     shape.set(i, static_cast<float>(low + static_cast<int>(random.below(static_cast<uint64_t>(high - low + 1)))));
   return shape;
+}
+
+/// 0 .. n - 1 in an order of the seed's.
+template <class Int>
+std::vector<Int> permutation(int64_t n, uint64_t seed) {
+  std::vector<Int> all(static_cast<size_t>(n));
+  std::iota(all.begin(), all.end(), Int{0});
+  reference::Random random(seed);
+  for (size_t i = all.size(); i > 1; --i) std::swap(all[i - 1], all[random.below(i)]);
+  return all;
+}
+
+/// Appends "slots" and "positions" [n_tokens] i32: tokens go to different places of a KV cache, in no order.
+inline void draw_places(int64_t n_tokens, int64_t n_slots, int64_t kv_capacity, uint64_t seed, Data& data) {
+  const std::vector<int64_t> places = permutation<int64_t>(n_slots * kv_capacity, seed);
+  Tensor slots("slots", DType::kI32, {{"t", n_tokens}}), positions("positions", DType::kI32, {{"t", n_tokens}});
+  for (int64_t t = 0; t < n_tokens; ++t) {
+    slots.set(t, static_cast<float>(places[static_cast<size_t>(t)] / kv_capacity));
+    positions.set(t, static_cast<float>(places[static_cast<size_t>(t)] % kv_capacity));
+  }
+  data.tensors.push_back(std::move(slots));
+  data.tensors.push_back(std::move(positions));
 }
 
 /// A tensor of the shape with these values, rounded to its type.

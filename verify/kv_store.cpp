@@ -1,8 +1,6 @@
 // KV store as verification sees it.
 #include "kernels/kv_store/kv_store.hpp"
 
-#include <numeric>
-
 #include "reference/kv_store.hpp"
 #include "verify/buffers.hpp"
 #include "verify/catalogue.hpp"
@@ -63,17 +61,7 @@ class KvStore final : public OperatorOf<KvStoreProblem, KvStoreRung> {
   static void draw_places(const KvStoreProblem& p, uint64_t seed, Data& data) {
     if (p.n_tokens > p.n_slots * p.kv_capacity)
       throw_invalid(fmt::format("kv_store: {} tokens do not fit {} slots of {}", p.n_tokens, p.n_slots, p.kv_capacity));
-    std::vector<int64_t> places(static_cast<size_t>(p.n_slots * p.kv_capacity));
-    std::iota(places.begin(), places.end(), 0);
-    reference::Random random(seed);
-    for (size_t i = places.size(); i > 1; --i) std::swap(places[i - 1], places[random.below(i)]);
-    Tensor slots("slots", DType::kI32, {{"t", p.n_tokens}}), positions("positions", DType::kI32, {{"t", p.n_tokens}});
-    for (int64_t t = 0; t < p.n_tokens; ++t) {
-      slots.set(t, static_cast<float>(places[static_cast<size_t>(t)] / p.kv_capacity));
-      positions.set(t, static_cast<float>(places[static_cast<size_t>(t)] % p.kv_capacity));
-    }
-    data.tensors.push_back(std::move(slots));
-    data.tensors.push_back(std::move(positions));
+    verify::draw_places(p.n_tokens, p.n_slots, p.kv_capacity, seed, data);
   }
   static std::vector<uint8_t> written(const KvStoreProblem& p, const Data& data) {
     const std::vector<uint8_t> ones(static_cast<size_t>(p.elements()), 1);

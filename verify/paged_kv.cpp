@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "kernels/hip/error.hpp"
 #include "reference/decode_attention.hpp"
-#include "reference/random.hpp"
 #include "verify/attention_inputs.hpp"
+#include "verify/draw.hpp"
 
 namespace greta::verify {
 namespace {
@@ -46,10 +45,7 @@ P contiguous(P p) {
 Data to_pages(const P& p, Data data, bool nan_elsewhere, uint64_t seed) {
   if (!p.paged()) return data;
   const PrefillAttentionProblem flat = reference::as_prefill(p);
-  std::vector<int32_t> free(static_cast<size_t>(p.pages()));
-  std::iota(free.begin(), free.end(), 0);
-  reference::Random random(seed);
-  for (size_t i = free.size(); i > 1; --i) std::swap(free[i - 1], free[random.below(i)]);
+  std::vector<int32_t> free = permutation<int32_t>(p.pages(), seed);
 
   Tensor table("page_table", DType::kI32, {{"b", p.batch}, {"page", p.table_width()}});
   std::fill(table.as<int32_t>().begin(), table.as<int32_t>().end(), -1);

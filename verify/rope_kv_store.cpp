@@ -1,8 +1,6 @@
 // RoPE + KV store as verification sees it: the rotated queries and both caches.
 #include "kernels/rope_kv_store/rope_kv_store.hpp"
 
-#include <numeric>
-
 #include "reference/kv_store.hpp"
 #include "reference/rope.hpp"
 #include "verify/buffers.hpp"
@@ -87,17 +85,7 @@ class RopeKvStore final : public OperatorOf<RopeKvStoreProblem, RopeKvStoreRung>
           fmt::format("rope_kv_store: verification wants n_tokens <= n_slots * kv_capacity and kv_capacity "
                       "<= n_positions, got {}",
                       to_line(p)));
-    std::vector<int64_t> places(static_cast<size_t>(p.n_slots * p.kv_capacity));
-    std::iota(places.begin(), places.end(), 0);
-    reference::Random random(seed);
-    for (size_t i = places.size(); i > 1; --i) std::swap(places[i - 1], places[random.below(i)]);
-    Tensor slots("slots", DType::kI32, {{"t", p.n_tokens}}), positions("positions", DType::kI32, {{"t", p.n_tokens}});
-    for (int64_t t = 0; t < p.n_tokens; ++t) {
-      slots.set(t, static_cast<float>(places[static_cast<size_t>(t)] / p.kv_capacity));
-      positions.set(t, static_cast<float>(places[static_cast<size_t>(t)] % p.kv_capacity));
-    }
-    data.tensors.push_back(std::move(slots));
-    data.tensors.push_back(std::move(positions));
+    verify::draw_places(p.n_tokens, p.n_slots, p.kv_capacity, seed, data);
   }
   template <class T>
   static std::vector<T> scattered(const RopeKvStoreProblem& p, const Data& data, std::span<const T> rows,

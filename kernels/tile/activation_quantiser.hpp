@@ -1,20 +1,34 @@
-// The activation quantiser as the last step of kernels whose threads hold four neighbouring values of a block (not the
-// 16 of quantize_run.hpp). Definition: quant_blocks.hpp. For .hip files.
+// The activation quantiser as steps in registers, for kernels whose threads hold four neighbouring values of a block; of
+// 16 values a thread quantize_run.hpp makes a block's share. Definition: quant_blocks.hpp. For .hip files.
 //
 //   maximum   magnitude_bits(), lanes_max(): integers, so that the order is of no consequence
-//   scale     activation_scale() of quantize_run.hpp: two IEEE divisions a block
+//   scale     activation_scale(): two IEEE divisions a block
 //   values    quantised_word(): one rounded product and rint a value
 #pragma once
 
 #include "kernels/hip/hip.hpp"
 #include "kernels/hip/host_device.hpp"
-#include "kernels/tile/quantize_run.hpp"
+#include "kernels/tile/pack.hpp"
+#include "kernels/tile/quant_blocks.hpp"
 
 namespace greta {
 
 /// |v| as bits: ordered like the magnitudes, infinities and NaN above all numbers.
 __device__ __forceinline__ uint32_t magnitude_bits(float v) { return hip::float_bits(v) & 0x7fffffffu; }
 __device__ __forceinline__ uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
+/// What a block's values are multiplied by, and what its d is.
+struct ActivationScale {
+  float r, d;
+  bool some;  ///< false: the block's q are zeros
+};
+__device__ __forceinline__ ActivationScale activation_scale(uint32_t amax_bits) {
+  const bool finite = amax_bits < 0x7f800000u;
+  const float amax = hip::bits_float(amax_bits);
+  const float r = 127.0f / amax;
+  const bool some = finite && hip::float_bits(r) < 0x7f800000u;  // amax = 0 and tiny ones give infinity
+  return {r, some ? amax / 127.0f : finite ? 0.0f : hip::bits_float(0x7fc00000u), some};
+}
 
 /// Four quantised values as one word, and their sum.
 struct QuantisedWord {

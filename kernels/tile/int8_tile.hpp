@@ -2,8 +2,7 @@
 // row for each row of A or column of B, kInt8Stride bytes apart:
 //
 //   gfx942   a lane takes 8 bytes of a row (ds_read_b64; 16 neighbouring lanes have 16 rows): a stride of 2 banks
-//   modulo
-//            4 puts them into 32 different banks
+//            modulo 4 puts them into 32 different banks
 //   sm_90a   ldmatrix takes 16 bytes of 8 rows at a time: a stride of 4 banks modulo 8 puts them into 32 banks
 //   host     as gfx942, of whose LDS it has as much
 // Proof of both: int8_tile_test.cpp.
@@ -61,30 +60,29 @@ __device__ __forceinline__ hip::FragmentB8 load_int8_b(const int8_t* tile, int c
   return fragment_of_words<hip::FragmentB8>(words);
 }
 
-/// A and B of depth 8: 8 bytes of each of 16 rows, `stride` apart (a multiple of 4); zeros at depths 8..31.
-__device__ __forceinline__ hip::FragmentA8 load_int8_a_depth8(const int8_t* rows, int stride) {
+/// Depth 8: 8 bytes of each of 16 rows, `stride` apart (a multiple of 4); zeros at depths 8..31. row_of and k_of: the
+/// operand's fragment map.
+template <class Fragment, class RowOf, class KOf>
+__device__ __forceinline__ Fragment load_int8_depth8(const int8_t* rows, int stride, RowOf row_of, KOf k_of) {
   uint32_t words[kFragmentWords] = {};
   const int lane = hip::lane_id(), wave = hip::wave_size();
   GRETA_UNROLL
   for (int w = 0; w < hip::tile_elements(wave) / 2; ++w) {
-    const int k = hip::tile8_a_k(wave, lane, 4 * w);
-    const uint32_t word =
-        *reinterpret_cast<const uint32_t*>(rows + hip::tile8_a_row(wave, lane, 4 * w) * stride + (k & 4));
+    const int k = k_of(wave, lane, 4 * w);
+    const uint32_t word = *reinterpret_cast<const uint32_t*>(rows + row_of(wave, lane, 4 * w) * stride + (k & 4));
     words[w] = k < 8 ? word : 0;
   }
-  return fragment_of_words<hip::FragmentA8>(words);
+  return fragment_of_words<Fragment>(words);
+}
+__device__ __forceinline__ hip::FragmentA8 load_int8_a_depth8(const int8_t* rows, int stride) {
+  return load_int8_depth8<hip::FragmentA8>(
+      rows, stride, [](int wave, int lane, int i) { return hip::tile8_a_row(wave, lane, i); },
+      [](int wave, int lane, int i) { return hip::tile8_a_k(wave, lane, i); });
 }
 __device__ __forceinline__ hip::FragmentB8 load_int8_b_depth8(const int8_t* rows, int stride) {
-  uint32_t words[kFragmentWords] = {};
-  const int lane = hip::lane_id(), wave = hip::wave_size();
-  GRETA_UNROLL
-  for (int w = 0; w < hip::tile_elements(wave) / 2; ++w) {
-    const int k = hip::tile8_b_k(wave, lane, 4 * w);
-    const uint32_t word =
-        *reinterpret_cast<const uint32_t*>(rows + hip::tile8_b_col(wave, lane, 4 * w) * stride + (k & 4));
-    words[w] = k < 8 ? word : 0;
-  }
-  return fragment_of_words<hip::FragmentB8>(words);
+  return load_int8_depth8<hip::FragmentB8>(
+      rows, stride, [](int wave, int lane, int i) { return hip::tile8_b_col(wave, lane, i); },
+      [](int wave, int lane, int i) { return hip::tile8_b_k(wave, lane, i); });
 }
 
 /// 16 bytes to a place in a tile (a multiple of 8 on gfx942, whose stride is odd in 16-byte units).

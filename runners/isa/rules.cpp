@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cmath>
 #include <regex>
 
@@ -12,24 +13,22 @@ namespace {
 
 constexpr bool kAtMost = true, kAtLeast = false, kMustBeThere = false, kMayBeAbsent = true;
 
-constexpr Threshold kMatrixTable[] = {
-    {"waves_per_simd", kAtLeast, 2, 2, kMustBeThere},         {"accvgpr", kAtMost, 0, 0, kMustBeThere},
-    {"valu_per_mfma", kAtMost, 0.85, 0.75, kMustBeThere},     {"lds_per_mfma", kAtMost, 0.85, 0.30, kMustBeThere},
-    {"flop_per_lds_byte", kAtLeast, 20, 64, kMayBeAbsent},    {"load_to_wait", kAtLeast, 64, 200, kMustBeThere},
-    {"passes_per_barrier", kAtLeast, 128, 512, kMayBeAbsent}, {"waves_x_xdl", kAtLeast, 0.9, 1.05, kMustBeThere},
-};
-constexpr Threshold kMatrix64Table[] = {
-    {"waves_per_simd", kAtLeast, 2, 2, kMustBeThere},         {"accvgpr", kAtMost, 0, 0, kMustBeThere},
-    {"valu_per_mfma", kAtMost, 1.5, 1.1, kMustBeThere},       {"lds_per_mfma", kAtMost, 0.85, 0.30, kMustBeThere},
-    {"flop_per_lds_byte", kAtLeast, 20, 64, kMayBeAbsent},    {"load_to_wait", kAtLeast, 64, 200, kMustBeThere},
-    {"passes_per_barrier", kAtLeast, 128, 512, kMayBeAbsent}, {"waves_x_xdl", kAtLeast, 0.9, 1.05, kMustBeThere},
-};
-constexpr Threshold kIntegerTable[] = {
-    {"waves_per_simd", kAtLeast, 2, 2, kMustBeThere},         {"accvgpr", kAtMost, 0, 0, kMustBeThere},
-    {"valu_per_mfma", kAtMost, 2, 1.3, kMustBeThere},         {"lds_per_mfma", kAtMost, 1, 0.5, kMustBeThere},
-    {"flop_per_lds_byte", kAtLeast, 20, 64, kMayBeAbsent},    {"load_to_wait", kAtLeast, 64, 200, kMustBeThere},
-    {"passes_per_barrier", kAtLeast, 128, 512, kMayBeAbsent}, {"waves_x_xdl", kAtLeast, 0.9, 1.05, kMustBeThere},
-};
+/// Of loops of matrix instructions, which differ in what vector and LDS work they may do beside them.
+constexpr std::array<Threshold, 8> matrix_table(double valu_fail, double valu_goal, double lds_fail, double lds_goal) {
+  return {{
+      {"waves_per_simd", kAtLeast, 2, 2, kMustBeThere},
+      {"accvgpr", kAtMost, 0, 0, kMustBeThere},
+      {"valu_per_mfma", kAtMost, valu_fail, valu_goal, kMustBeThere},
+      {"lds_per_mfma", kAtMost, lds_fail, lds_goal, kMustBeThere},
+      {"flop_per_lds_byte", kAtLeast, 20, 64, kMayBeAbsent},
+      {"load_to_wait", kAtLeast, 64, 200, kMustBeThere},
+      {"passes_per_barrier", kAtLeast, 128, 512, kMayBeAbsent},
+      {"waves_x_xdl", kAtLeast, 0.9, 1.05, kMustBeThere},
+  }};
+}
+constexpr auto kMatrixTable = matrix_table(0.85, 0.75, 0.85, 0.30);
+constexpr auto kMatrix64Table = matrix_table(1.5, 1.1, 0.85, 0.30);  // the softmax weighs twice at head_dim 64
+constexpr auto kIntegerTable = matrix_table(2, 1.3, 1, 0.5);
 constexpr Threshold kBandwidthTable[] = {
     {"waves_per_simd", kAtLeast, 4, 8, kMustBeThere}, {"flight_bytes", kAtLeast, 16384, 32768, kMustBeThere},
     {"valu_share", kAtMost, 60, 40, kMustBeThere},    {"wide_share", kAtLeast, 90, 100, kMustBeThere},
