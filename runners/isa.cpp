@@ -20,15 +20,18 @@ using results::Verdict;
 
 struct Options {
   std::string filter, reason, export_folder;
-  bool rebaseline = false, goals = false;
+  bool rebaseline = false, goals = false, planted = false;
 };
 
 std::string baseline_path() { return std::string(GRETA_SOURCE_DIR) + "/results/baselines/gfx942/isa.json"; }
 
+isa::CodeObject read_object(const isa::Toolchain& tools, const std::string& name) {
+  return isa::read_code_object(tools, name, fmt::format("{}/{}.co", tools.folder, name));
+}
+
 std::vector<isa::CodeObject> read_objects(const isa::Toolchain& tools) {
   std::vector<isa::CodeObject> objects;
-  for (const std::string& name : tools.objects)
-    objects.push_back(isa::read_code_object(tools, name, fmt::format("{}/{}.co", tools.folder, name)));
+  for (const std::string& name : tools.objects) objects.push_back(read_object(tools, name));
   return objects;
 }
 
@@ -145,8 +148,16 @@ int run_isa(const Options& options, const CommonFlags& flags) {
         "greta isa is for the host build: it reads code objects and runs kernels on the CPU; next: "
         "./greta --platform host isa");
   if (!options.reason.empty() && !options.rebaseline) throw_invalid("greta isa: --reason goes with --rebaseline");
+  if (options.planted && options.export_folder.empty()) throw_invalid("greta isa: --planted goes with --export DIR");
   if (options.export_folder.empty()) return run_gate(options, flags);
   if (options.rebaseline) throw_invalid("greta isa: --export and --rebaseline are two runs");
+  if (options.planted) {
+    refuse_records(flags, "isa --export DIR --planted");
+    const isa::Toolchain tools = isa::build_objects("gfx942_defects");
+    isa::export_planted_cases({.folder = options.export_folder, .filter = options.filter, .seed = flags.seed},
+                              {read_object(tools, "defects/defective_attention")});
+    return kGreen;
+  }
   const isa::Toolchain tools = isa::build_objects("gfx942_objects");
   results::Store store(flags.json, environment_of(tools), flags.invocation);
   isa::export_cases({.folder = options.export_folder, .filter = options.filter, .seed = flags.seed}, tools,
@@ -168,6 +179,8 @@ void register_isa(CLI::App& app, CommonFlags& flags) {
   verb->add_option("--export", options->export_folder,
                    "write code objects, inputs, poisoned outputs and expected outputs with a manifest.json")
       ->type_name("DIR");
+  verb->add_flag("--planted", options->planted,
+                 "with --export: wrong kernels beside their sound twin, which an executor must tell apart");
   verb->callback([&flags, options] { flags.exit_code = run_isa(*options, flags); });
 }
 

@@ -14,6 +14,7 @@
 #include "runners/isa/capture.hpp"
 #include "runners/isa/export_draws.hpp"
 #include "runners/isa/host_symbols.hpp"
+#include "verify/defects/run_defective_attention.hpp"
 #include "verify/exec_knobs.hpp"
 #include "verify/operator.hpp"
 
@@ -132,6 +133,19 @@ class Exporter {
 
   bool wanted(const std::string& name) const { return std::regex_search(name, filter_); }
 
+  /// The launches as cases of another instance of their kernels: `from` in the symbol becomes `to`.
+  void add_instance(const std::string& name, const std::vector<CapturedLaunch>& launches, const std::string& from,
+                    const std::string& to) {
+    for (const CapturedLaunch& launch : launches)
+      for (auto [object, symbol] : homes_of(launch)) {
+        const size_t at = symbol.find(from);
+        if (at != std::string::npos) symbol.replace(at, from.size(), to);
+        if (at == std::string::npos || !has(*object, symbol))
+          throw_invalid(fmt::format("greta isa --export: {} holds no kernel {}", object->name, symbol));
+        write(name, *object, symbol, launch, false);
+      }
+  }
+
   void add(const std::string& name, const std::vector<CapturedLaunch>& launches) {
     for (size_t i = 0; i < launches.size(); ++i) {
       const CapturedLaunch& launch = launches[i];
@@ -148,8 +162,7 @@ class Exporter {
     }
   }
 
-  /// The manifest, and one record a kernel.
-  void finish(results::Store& store) {
+  void write_manifest() const {
     const std::string path = (folder_ / "manifest.json").string();
     std::ofstream out(path);
     out << "[\n";
@@ -159,7 +172,31 @@ class Exporter {
     if (!out) throw Error(ErrorKind::kIo, fmt::format("greta isa --export: {} could not be written", path));
     fmt::print("{} cases in {}\n", cases_.size(), path);
     if (cases_.empty()) throw_invalid(fmt::format("greta isa --export: no case matches '{}'", options_.filter));
-    report(store);
+  }
+
+  /// One record a kernel of the code objects.
+  void report(results::Store& store) const {
+    for (const CodeObject& object : objects_)
+      for (const Kernel& kernel : object.kernels) {
+        const bool done = launched_.count(object.name + " " + kernel.symbol) > 0;
+        if (!done && !options_.filter.empty()) continue;
+        results::Record record;
+        record.kind = "isa_export";
+        record.kernel = object.name.substr(0, object.name.find('/')),
+        record.rung = object.name.substr(object.name.find('/') + 1);
+        record.case_name = kernel.name, record.seed = options_.seed;
+        record.repeat = fmt::format("greta isa --export DIR --seed {}", options_.seed);
+        record.outcome = {Verdict::kPass, ""};
+        if (!done) {
+          record.outcome = {Verdict::kFail, "no case launches this kernel: add a line to runners/isa/export_draws.cpp"};
+          for (const NotLaunched& row : not_launched())
+            if (object.name == row.object && std::regex_match(kernel.name, std::regex(row.kernel)))
+              record.outcome = {Verdict::kSkip, row.why};
+          fmt::print("{} {} {}: {}\n", results::verdict_name(record.outcome.verdict), object.name, kernel.name,
+                     record.outcome.reason);
+        }
+        store.end(store.begin(record), record);
+      }
   }
 
  private:
@@ -238,30 +275,6 @@ class Exporter {
     cases_.push_back(std::move(json));
   }
 
-  void report(results::Store& store) const {
-    for (const CodeObject& object : objects_)
-      for (const Kernel& kernel : object.kernels) {
-        const bool done = launched_.count(object.name + " " + kernel.symbol) > 0;
-        if (!done && !options_.filter.empty()) continue;
-        results::Record record;
-        record.kind = "isa_export";
-        record.kernel = object.name.substr(0, object.name.find('/')),
-        record.rung = object.name.substr(object.name.find('/') + 1);
-        record.case_name = kernel.name, record.seed = options_.seed;
-        record.repeat = fmt::format("greta isa --export DIR --seed {}", options_.seed);
-        record.outcome = {Verdict::kPass, ""};
-        if (!done) {
-          record.outcome = {Verdict::kFail, "no case launches this kernel: add a line to runners/isa/export_draws.cpp"};
-          for (const NotLaunched& row : not_launched())
-            if (object.name == row.object && std::regex_match(kernel.name, std::regex(row.kernel)))
-              record.outcome = {Verdict::kSkip, row.why};
-          fmt::print("{} {} {}: {}\n", results::verdict_name(record.outcome.verdict), object.name, kernel.name,
-                     record.outcome.reason);
-        }
-        store.end(store.begin(record), record);
-      }
-  }
-
   const ExportOptions& options_;
   std::regex filter_;
   const std::vector<CodeObject>& objects_;
@@ -308,7 +321,42 @@ void export_cases(const ExportOptions& options, const Toolchain&, const std::vec
     extra.run(stream, options.seed);
     exporter.add(extra.name, capture.take());
   }
-  exporter.finish(store);
+  exporter.write_manifest();
+  exporter.report(store);
+}
+
+/// Two splits and ragged ends, so that every mistake shows. Sequences of full length and f16 at head_dim 64 are what the
+/// wrong kernel takes.
+constexpr const char* kPlantedProblem = "n_tokens=33..60 n_kv=513..540 n_heads=2 n_kv_heads=1 head_dim=64 dtype=f16";
+struct Planted {
+  const char* name;
+  verify::AttentionMistake mistake;
+};
+constexpr Planted kPlanted[] = {
+    {"sound", verify::AttentionMistake::kNone},
+    {"no_barrier", verify::AttentionMistake::kNoBarrier},
+    {"swapped_fragments", verify::AttentionMistake::kSwappedFragments},
+    {"mask_one_late", verify::AttentionMistake::kMaskOneLate},
+    {"unmasked_tile", verify::AttentionMistake::kUnmaskedTile},
+    {"merge_without_rescale", verify::AttentionMistake::kMergeWithoutRescale},
+};
+
+void export_planted_cases(const ExportOptions& options, const std::vector<CodeObject>& objects) {
+  const verify::ScopedExecConfig scoped(as_mi300x());
+  Exporter exporter(options, objects);
+  const verify::Operator& op = verify::find_operator("prefill_attention");
+  const std::string line = op.normalise(expand(kPlantedProblem, options.seed).front());
+  const verify::Data data = op.draw(line, verify::Inputs::kRandom, options.seed);
+  Capture capture;
+  verify::run_defective_attention(verify::AttentionMistake::kNone, line, data);
+  const std::vector<CapturedLaunch> launches = capture.take();
+  const auto instance = [](verify::AttentionMistake m) {
+    return fmt::format("AttentionMistakeE{}E", static_cast<int>(m));
+  };
+  for (const Planted& planted : kPlanted)
+    exporter.add_instance(fmt::format("planted/{}", planted.name), launches, instance(verify::AttentionMistake::kNone),
+                          instance(planted.mistake));
+  exporter.write_manifest();
 }
 
 }  // namespace greta::runners::isa

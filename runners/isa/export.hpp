@@ -28,4 +28,9 @@ struct ExportOptions {
 void export_cases(const ExportOptions& options, const Toolchain& tools, const std::vector<CodeObject>& objects,
                   results::Store& store);
 
+/// Cases on which an executor must fail, and their control: launches of a sound attention kernel on matrix tiles with
+/// its expected outputs, where the code object holds it ("planted/sound/...") or the same kernel with one mistake
+/// ("planted/no_barrier/...", "planted/swapped_fragments/..."). `objects` are those of the target gfx942_defects.
+void export_planted_cases(const ExportOptions& options, const std::vector<CodeObject>& objects);
+
 }  // namespace greta::runners::isa

@@ -5,10 +5,9 @@
 
 #include "kernels/hip/problem.hpp"
 #include "kernels/hip/runtime.hpp"
-#include "verify/attention_inputs.hpp"
 #include "verify/buffers.hpp"
-#include "verify/defects/defective_kernels.hpp"
 #include "verify/defects/defects.hpp"
+#include "verify/defects/run_defective_attention.hpp"
 
 namespace greta::verify {
 namespace {
@@ -27,16 +26,7 @@ auto instead(RmsNormLaunch launch) {
 }
 
 auto instead(AttentionMistake mistake) {
-  return [mistake](const Call& call) {
-    const auto p = from_line<PrefillAttentionProblem>(call.problem);
-    Buffers buffers("prefill_attention");
-    PrefillAttentionArgs args;
-    args.q = buffers.in(call.data["q"]), args.k = buffers.in(call.data["k"]), args.v = buffers.in(call.data["v"]);
-    args.o = buffers.out(attention_rows("o", p, false));
-    args.scale = scale_of(call.data);
-    prefill_attention_defective(mistake, buffers.stream(), p, args);
-    return buffers.collect();
-  };
+  return [mistake](const Call& call) { return run_defective_attention(mistake, call.problem, call.data); };
 }
 
 /// Additions in order of arrival: another order with another number of workers.
