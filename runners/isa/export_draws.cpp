@@ -15,7 +15,7 @@ namespace {
 // Small: an executor of machine code takes about a microsecond a lane-instruction. Ragged: never whole tiles only.
 constexpr Draw kDraws[] = {
     {"embedding", "n_tokens=2..4 n_vocab=5..9 width=256*1..2 weights={q4_k,q6_k,q8_0,f16,bf16,f32}"},
-    {"embedding", "n_tokens=1..3 n_vocab=5..9 width=33..97 weights={f16,bf16,f32}"},
+    {"embedding", "n_tokens=1..3 n_vocab=5..9 width={45,52} weights={f16,bf16,f32}"},
     {"rms_norm", "n_rows=1..3 width=4*65..330 y={f16,bf16,f32}"},
     {"rms_norm", "n_rows=1..3 width=257|391|1023 y={f16,bf16,f32}"},
     {"rms_norm", "n_rows=1..2 width=4*1025..1300 y={f16,bf16,f32}", "v[2-9]"},
