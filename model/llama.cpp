@@ -54,6 +54,7 @@ Llama::Llama(std::shared_ptr<const Weights> weights, EngineOptions options)
   // Decode follows prefill's arithmetic unless told otherwise, so that bits can be compared.
   decode_rung_ =
       &named("decode_attention", decode_attention_ladder(), decode_attention_rung_for(prefill_rung_->arithmetic));
+  if (options_.planting) planter_ = std::make_unique<Planter>(*options_.planting, c.n_layers);
   cache_ =
       std::make_unique<KvCache>(c.n_layers, options_.slots, options_.context, c.n_kv_heads, c.head_dim, options_.kv);
   kv_rows_read_.assign(static_cast<size_t>(options_.slots), std::vector<int64_t>(4, 0));
@@ -119,10 +120,12 @@ void Llama::enqueue_logits(int64_t first_row, int64_t rows) {
   const hip::AnyView normed = s.normed.view().slice(0, static_cast<size_t>(rows * c.dim));
   const hip::AnyView logits = s.logits.view().slice(0, static_cast<size_t>(rows * c.vocab_size));
   norm(first_row, rows, weights_->output_norm.view(), {&weights_->output_matrix()});
+  stage_first_row_ = first_row;
   stage("final_norm", -1, rows, c.dim, normed);
   s.logits.poison(*stream_);
   matmul(weights_->output_matrix(), normed, logits, rows, *stream_);
   stage("logits", -1, rows, c.vocab_size, logits);
+  stage_first_row_ = 0;
   last_logits_rows_ = rows;
 }
 
@@ -166,7 +169,9 @@ void Llama::enqueue_prefill(int64_t slot, std::span<const int32_t> ids) {
   pass.rows = rows, pass.slot = slot, pass.start = cache_->length(slot);
   note_kv_reads(slot, pass.start);
   StepInputs in;
+  pass_rows_.clear();
   for (int64_t i = 0; i < rows; ++i) {
+    note_pass_row(slot, pass.start + i);
     const auto position = static_cast<int32_t>(pass.start + i);
     in.positions.push_back(position);
     in.rope_positions.push_back(position + 1);
@@ -201,7 +206,7 @@ void Llama::run_step(Pass& pass, StepKey key) {
     if (key.logits) enqueue_logits(0, pass.rows);
     if (key.argmax) enqueue_argmax();
   };
-  if (!options_.graphs || !hip::Graph::supported() || sink_) return enqueue();
+  if (!options_.graphs || !hip::Graph::supported() || watched()) return enqueue();
   Step* step = &s.steps[key];
   if (!step->launched) {
     enqueue();
@@ -231,8 +236,10 @@ void Llama::enqueue_decode(std::span<const int32_t> ids, bool logits, bool argma
   Pass pass;
   pass.decode = true, pass.rows = rows;
   StepInputs in;
+  pass_rows_.clear();
   for (int64_t b = 0; b < rows; ++b) {
     const int64_t position = cache_->length(b);
+    note_pass_row(b, position);
     note_kv_reads(b, position);
     const bool stale = options_.defect == Defect::kStaleKvRow && position == 3;
     const bool blind = options_.defect == Defect::kLastKvIgnored && position > 0;

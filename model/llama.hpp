@@ -12,7 +12,6 @@
 // options.activations; quantised weights see 8-bit activation blocks (kernels/tile/quant_blocks.hpp); logits f32.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -24,6 +23,7 @@
 #include "kernels/quant_matmul/quant_matmul.hpp"
 #include "model/defects.hpp"
 #include "model/kv_cache.hpp"
+#include "model/planting.hpp"
 #include "model/weights.hpp"
 
 namespace greta::model {
@@ -36,14 +36,11 @@ struct EngineOptions {
   int64_t slots = 1;                         ///< sequences the KV cache holds
   int64_t context = 0;                       ///< positions per sequence; 0: the model's context length
   Defect defect = Defect::kNone;
+  std::optional<Planting> planting;  ///< a mistake at one stage, for tests of what must find it
   bool fuse = true;  ///< false: every operator its own launch. A rung named for an operator that a fusion replaces has
                      ///< the same effect on that fusion
   bool graphs = true;  ///< record decode steps and replay them where hip::Graph::supported()
 };
-
-/// Called with intermediate tensors when set: stage name, layer (-1 outside layers), rows, width, and the device data.
-using StageSink =
-    std::function<void(std::string_view stage, int64_t layer, int64_t rows, int64_t width, hip::AnyView data)>;
 
 class Llama {
  public:
@@ -72,7 +69,11 @@ class Llama {
   /// Greedy choice for each row of the last pass that made logits; throws kDeviceFault when a row holds a NaN.
   std::vector<int32_t> argmax_of_last_logits();
 
+  /// Called at every stage (model/stages.hpp) from now on. Watched passes run without fusions and recorded steps: same
+  /// bits, and every stage exists.
   void set_stage_sink(StageSink sink) { sink_ = std::move(sink); }
+  /// Rows changed by options().planting so far.
+  int64_t planted() const { return planter_ ? planter_->planted() : 0; }
   /// Arithmetic id of the attention rung that passes of that kind use.
   std::string attention_arithmetic(bool decode_pass) const;
   /// KV rows of earlier positions that passes over the slot have read, by who wrote them: {nobody, prefill, decode,
@@ -117,7 +118,11 @@ class Llama {
   std::vector<float> logits_of(int64_t rows, int64_t first_row);
   void prepare(int64_t rows);
   void note_kv_reads(int64_t slot, int64_t positions);
-  void stage(std::string_view name, int64_t layer, int64_t rows, int64_t width, hip::AnyView data);
+  bool watched() const { return sink_ || planter_; }
+  void stage(std::string_view name, int64_t layer, int64_t rows, int64_t width, hip::AnyView data,
+             std::span<const int64_t> data_rows = {});
+  void cache_stages(int64_t layer);
+  void note_pass_row(int64_t slot, int64_t position);
 
   std::shared_ptr<const Weights> weights_;
   EngineOptions options_;
@@ -130,6 +135,9 @@ class Llama {
   const PrefillAttentionRung* prefill_rung_;
   const DecodeAttentionRung* decode_rung_;
   StageSink sink_;
+  std::unique_ptr<Planter> planter_;
+  std::vector<PassRow> pass_rows_;  ///< while watched: of the pass at hand
+  int64_t stage_first_row_ = 0;     ///< row of the pass that row 0 of a stage's data belongs to
   std::vector<std::vector<int64_t>> kv_rows_read_;
   int64_t last_logits_rows_ = 0;
 };

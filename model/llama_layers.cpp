@@ -39,7 +39,7 @@ DType blocks_for(std::initializer_list<const DeviceMatrix*> readers, DType other
 }  // namespace
 
 bool Llama::fused(std::initializer_list<const char*> replaced) const {
-  if (!options_.fuse || sink_) return false;
+  if (!options_.fuse || watched()) return false;
   return std::none_of(replaced.begin(), replaced.end(),
                       [&](const char* name) { return options_.rungs.contains(name); });
 }
@@ -51,8 +51,26 @@ bool Llama::norms_fused() const {
          (options_.rungs.contains("add_rms_norm") || add_rms_norm_ladder().back().accepts(p).empty());
 }
 
-void Llama::stage(std::string_view name, int64_t layer, int64_t rows, int64_t width, hip::AnyView data) {
-  if (sink_) sink_(name, layer, rows, width, data);
+void Llama::note_pass_row(int64_t slot, int64_t position) {
+  if (watched()) pass_rows_.push_back({slot, position});
+}
+
+void Llama::stage(std::string_view name, int64_t layer, int64_t rows, int64_t width, hip::AnyView data,
+                  std::span<const int64_t> data_rows) {
+  if (!watched()) return;
+  const auto of_pass = std::span(pass_rows_).subspan(static_cast<size_t>(stage_first_row_), static_cast<size_t>(rows));
+  const StageEvent event{name, layer, width, data, of_pass, data_rows};
+  if (planter_) planter_->at(event, stream());
+  if (sink_) sink_(event);
+}
+
+void Llama::cache_stages(int64_t layer) {
+  if (!watched()) return;
+  std::vector<int64_t> rows;
+  for (const PassRow& row : pass_rows_) rows.push_back(row.slot * cache_->capacity() + row.position);
+  const auto n = static_cast<int64_t>(rows.size());
+  stage("k_cache", layer, n, config().kv_dim(), cache_->k(layer), rows);
+  stage("v_cache", layer, n, config().kv_dim(), cache_->v(layer), rows);
 }
 
 hip::AnyView Llama::blocks_view(DType type, int64_t rows, int64_t width) {
@@ -287,6 +305,7 @@ void Llama::run_layers(Pass& pass) {
     stage("k_pre_rope", layer, rows, kv_width, k);
     stage("v", layer, rows, kv_width, v);
     rotate_and_store(pass, layer);
+    cache_stages(layer);
     attention(pass, layer);
     s.blocks_of = nullptr;
     stage("attn_out", layer, rows, q_width, o);

@@ -33,11 +33,9 @@ void run_chunks(model::Llama& engine, const SideRequest& r, int64_t chunk, SideR
 }
 
 /// The sequence in slot `place` of `batch` slots, all decoding in step; the others have other ids and other lengths.
-void run_decode(model::Llama& engine, const SideRequest& r, int64_t batch, SideRun& run) {
+void run_decode(model::Llama& engine, const SideRequest& r, int64_t batch, std::mt19937_64& random, SideRun& run) {
   const auto n = static_cast<int64_t>(r.ids.size());
   const int64_t vocab = engine.config().vocab_size;
-  std::mt19937_64 random(r.seed * 0x9e3779b97f4a7c15ull + 17);
-  run.place = batch > 1 ? static_cast<int64_t>(random() % static_cast<uint64_t>(batch)) : 0;
   const auto stranger = [&] { return static_cast<int32_t>(random() % static_cast<uint64_t>(vocab)); };
   // Neighbours start with prefixes of other lengths, so that no two rows of a pass are at one position by construction.
   const int64_t room = engine.options().context - n;
@@ -107,11 +105,15 @@ SideRun run_side(const std::shared_ptr<const model::Weights>& weights, model::En
   options.slots = batch + (aligned ? 1 : 0);
   // Neighbours of a batch may be up to 12 positions ahead of the sequence.
   options.context = std::min<int64_t>(weights->config.context_length, n + (batch > 1 ? 16 : 0));
+  SideRun run;
+  std::mt19937_64 random(r.seed * 0x9e3779b97f4a7c15ull + 17);
+  run.place = batch > 1 ? static_cast<int64_t>(random() % static_cast<uint64_t>(batch)) : 0;
+  if (options.planting) options.planting->slot = run.place;
   model::Llama engine(weights, options);
   // The rows to align with are written before the log starts: they belong to the other path.
   if (aligned) engine.prefill(batch, r.ids, n);
+  if (r.watch) r.watch(engine, run.place);
 
-  SideRun run;
   run.side = r.side;
   run.tokens_fed = n;
   const auto start = std::chrono::steady_clock::now();
@@ -125,12 +127,17 @@ SideRun run_side(const std::shared_ptr<const model::Weights>& weights, model::En
       break;
     case Kind::kDecode:
     case Kind::kBatch:
-      run_decode(engine, r, batch, run);
+      run_decode(engine, r, batch, random, run);
       break;
     case Kind::kReference:
       throw_invalid("run_side: the reference is no kernel side");
   }
   run.launches = log.rows();
+  run.planted = engine.planted();
+  if (options.planting && run.planted == 0)
+    throw_invalid(fmt::format("planting {}: nothing was changed on side {}; the positions fed are 0..{}{}",
+                              model::to_text(*options.planting), r.side.text(), n - 1,
+                              r.first_position ? fmt::format(", with logits from {} on", r.first_position) : ""));
   run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   run.kv_rows_read = engine.kv_rows_read(run.place);
   run.attention_arithmetic = engine.attention_arithmetic(r.side.has_decode_passes());

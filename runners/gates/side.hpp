@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <random>
 #include <span>
@@ -31,6 +32,9 @@ struct SideRequest {
   /// over all ids wrote. A side of a single pass reads no earlier rows: nothing to align.
   bool kv_aligned = false;
   uint64_t seed = 1;  ///< batch: place of the sequence, lengths and ids of its neighbours
+  /// Called once, before the first pass of the side and after the rows to align with were written: the engine, and the
+  /// slot of the sequence. For stage sinks.
+  std::function<void(model::Llama& engine, int64_t place)> watch = {};
 };
 
 /// What happened, as the engine saw it.
@@ -42,11 +46,13 @@ struct SideRun {
   int64_t tokens_fed = 0;                         ///< of the sequence itself
   int64_t place = 0;                              ///< batch: slot of the sequence
   std::string attention_arithmetic;               ///< ids in use, prefill and decode passes
+  int64_t planted = 0;                            ///< rows that options.planting changed
   double seconds = 0;
   results::Json config() const;
 };
 
-/// Runs a kernel side on its own engine. `options.slots` and `context` are set here.
+/// Runs a kernel side on its own engine. `options.slots`, `context` and the slot of a planting are set here. Throws
+/// kInvalidArgument when a planting changed nothing: its position was not fed.
 SideRun run_side(const std::shared_ptr<const model::Weights>& weights, model::EngineOptions options,
                  const SideRequest& request);
 
