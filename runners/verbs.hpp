@@ -73,6 +73,8 @@ void register_model_logits(CLI::App& model, CommonFlags& flags);
 void register_model_generate(CLI::App& model, CommonFlags& flags);
 void register_bench(CLI::App& app, CommonFlags& flags);
 void register_isa(CLI::App& app, CommonFlags& flags);
+/// `greta audit` and, below it, one function an audit (runners/audits/audits.hpp).
+void register_audit(CLI::App& app, CommonFlags& flags);
 
 /// For verbs that write no records: kInvalidArgument when --json was given, rather than leaving it without effect.
 void refuse_records(const CommonFlags& flags, std::string_view verb);

@@ -1,0 +1,83 @@
+// greta audit: one question to the harness or the engine at a time. Each audit is one file runners/audits/<name>.cpp
+// and one line in the table below.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "runners/audits/audits.hpp"
+#include "runners/child_process.hpp"
+#include "runners/verbs.hpp"
+
+namespace greta::runners {
+namespace {
+
+using Register = void (*)(CLI::App&, CommonFlags&);
+
+// One line an audit, in the order of --help.
+constexpr Register kAudits[] = {
+    register_audit_determinism,
+};
+
+}  // namespace
+
+void register_audit(CLI::App& app, CommonFlags& flags) {
+  auto* verb = app.add_subcommand("audit", "one question at a time: is it deterministic, are copies right, ...");
+  verb->require_subcommand(1);
+  for (const Register add : kAudits) add(*verb, flags);
+}
+
+void AuditModelFlags::add(CLI::App& verb) {
+  verb.add_option("--model", model, "GGUF file")->required();
+  input.add(verb);
+  engine.add(verb);
+}
+
+AuditSubject audit_subject(const AuditModelFlags& f, const CommonFlags& flags) {
+  model::GgufFile file = model::GgufFile::open(f.model);
+  const model::LlamaConfig config = model::read_config(file);
+  std::vector<int32_t> ids = f.input.read(file, config.vocab_size);
+  if (static_cast<int64_t>(ids.size()) > config.context_length)
+    throw_invalid(fmt::format("{} tokens are more than the model's context of {}; shorten the input (--tokens N)",
+                              ids.size(), config.context_length));
+  return {std::move(file), config, std::move(ids), f.engine.options(flags)};
+}
+
+std::vector<std::string> invocation_without_records(const CommonFlags& flags) {
+  std::vector<std::string> words;
+  for (size_t i = 0; i < flags.invocation.size(); ++i) {
+    if (flags.invocation[i] == "--json")
+      ++i;
+    else if (!flags.invocation[i].starts_with("--json="))
+      words.push_back(flags.invocation[i]);
+  }
+  return words;
+}
+
+AuditRecords::AuditRecords(const CommonFlags& flags, std::string audit, std::string problem, int64_t cases)
+    : store_(flags.json, environment_here(), flags.invocation) {
+  store_.plan(cases);
+  std::vector<std::string> command = invocation_without_records(flags);
+  command.insert(command.begin(), "./greta");
+  base_.kind = "audit", base_.kernel = std::move(audit), base_.problem = std::move(problem), base_.seed = flags.seed;
+  base_.repeat = shell_line(command);
+}
+
+void AuditRecords::run(const std::string& case_name, const std::function<void(results::Record&)>& measure) {
+  results::Record record = base_;
+  record.case_name = case_name;
+  const auto id = store_.begin(record);
+  record.outcome = {results::Verdict::kIncomplete, "the audit reached no verdict"};
+  measure(record);
+  fmt::print("{:<10} {}{}{}\n", results::verdict_name(record.outcome.verdict), case_name,
+             record.outcome.reason.empty() ? "" : ": ", record.outcome.reason);
+  store_.end(id, record);
+}
+
+int AuditRecords::exit_code() {
+  const int code = store_.exit_code();
+  fmt::print("{}\n", results::summary_line(store_.tally()));
+  if (code != kGreen) fmt::print("  repeat: {}\n", base_.repeat);
+  return code;
+}
+
+}  // namespace greta::runners
