@@ -13,7 +13,12 @@ if(GRETA_PLATFORM STREQUAL "host")
   set(GRETA_HIP_LANGUAGE CXX)
   # -g1: line tables, so that a fault in a kernel is reported with its source line.
   set(GRETA_HIP_OPTIONS -DGRETA_HOST_EXECUTOR=1 -g1)
-  if(NOT GRETA_ASAN)
+  if(GRETA_ASAN)
+    # g++ 12 tests the address of a thread-local variable (threadIdx) against null by the flags of the addition that
+    # makes it. With the default model the linker turns that addition into a lea, which sets no flags: the test would
+    # then jump at random. Every kernel is linked into a program, so the stronger model holds.
+    list(APPEND GRETA_HIP_OPTIONS -ftls-model=local-exec)
+  else()
     list(APPEND GRETA_HIP_OPTIONS -O3)
   endif()
   if(GRETA_RACES)

@@ -30,9 +30,6 @@ if(GRETA_ASAN)
   # g++ 12 sees uninitialised members in std::function inside std::regex when it instruments (GCC bug 105562).
   target_compile_options(greta_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-maybe-uninitialized>)
   target_compile_options(greta_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
-  # g++ 12 tests the address of a thread-local variable against null by the flags of the addition that makes it. With the
-  # default model the linker turns that addition into a lea, which sets no flags: the test would then jump at random.
-  target_compile_options(greta_flags INTERFACE -ftls-model=local-exec)
   target_link_options(greta_flags INTERFACE -fsanitize=address,undefined)
 endif()
 
