@@ -13,10 +13,11 @@
 namespace greta::model {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, PlantKind>, 4> kKinds = {{{"perturb", PlantKind::kPerturb},
+constexpr std::array<std::pair<std::string_view, PlantKind>, 5> kKinds = {{{"perturb", PlantKind::kPerturb},
                                                                            {"nan", PlantKind::kNan},
                                                                            {"zero", PlantKind::kZero},
-                                                                           {"stale", PlantKind::kStale}}};
+                                                                           {"stale", PlantKind::kStale},
+                                                                           {"neighbour", PlantKind::kNeighbour}}};
 
 template <class N>
 N number(std::string_view all, std::string_view word, const char* what) {
@@ -70,7 +71,8 @@ Planting planting_from_text(std::string_view text) {
   if (words.size() > 3) {
     const auto kind = std::find_if(kKinds.begin(), kKinds.end(), [&](const auto& k) { return k.first == words[3]; });
     if (kind == kKinds.end())
-      throw_invalid(fmt::format("planting '{}': no kind '{}'; known: perturb, nan, zero, stale", text, words[3]));
+      throw_invalid(
+          fmt::format("planting '{}': no kind '{}'; known: perturb, nan, zero, stale, neighbour", text, words[3]));
     p.kind = kind->second;
   }
   if (words.size() > 4) p.amount = number<double>(text, words[4], "amount");
@@ -128,6 +130,13 @@ void Planter::at(const StageEvent& event, hip::Stream& stream) {
         bytes = before->bytes;
       else
         std::fill(bytes.begin(), bytes.end(), char{0});
+      write_view(stream, row, bytes.data());
+      ++planted_;
+      continue;
+    }
+    if (planting_.kind == PlantKind::kNeighbour) {
+      if (i == 0 || event.rows[i - 1].slot != event.rows[i].slot) continue;
+      read_view(stream, event.row(i - 1), bytes.data());
       write_view(stream, row, bytes.data());
       ++planted_;
       continue;

@@ -17,11 +17,12 @@
 namespace greta::model {
 
 enum class PlantKind {
-  kPerturb,  ///< one element is moved by amount * rms of its row (at least one step of its type)
-  kNan,      ///< one element is NaN
-  kZero,     ///< the row is zeros: never written
-  kStale,    ///< the row is what the same stage held one layer before (zeros in the first): a read of a wrong buffer.
-             ///< At residual_pre_attn only the norm reads it; the residual stream itself stays right
+  kPerturb,    ///< one element is moved by amount * rms of its row (at least one step of its type)
+  kNan,        ///< one element is NaN
+  kZero,       ///< the row is zeros: never written
+  kStale,      ///< the row is what the same stage held one layer before (zeros in the first): a read of a wrong buffer.
+               ///< At residual_pre_attn only the norm reads it; the residual stream itself stays right
+  kNeighbour,  ///< the row is that of the token before, of the same pass: a read at a wrong row
 };
 
 struct Planting {
@@ -34,8 +35,8 @@ struct Planting {
   int64_t element = -1;  ///< of the row; -1: a third along it
 };
 
-/// "STAGE:LAYER:POSITION[:KIND[:AMOUNT]]"; LAYER is - outside layers, POSITION may be *; KIND is perturb, nan, zero or
-/// stale (default: perturb, and stale at residual_pre_attn). Throws kInvalidArgument for anything else.
+/// "STAGE:LAYER:POSITION[:KIND[:AMOUNT]]"; LAYER is - outside layers, POSITION may be *; KIND is perturb, nan, zero,
+/// stale or neighbour (default: perturb, and stale at residual_pre_attn). Throws kInvalidArgument for anything else.
 Planting planting_from_text(std::string_view text);
 std::string to_text(const Planting& planting);
 

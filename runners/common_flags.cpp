@@ -63,9 +63,9 @@ void apply(const CommonFlags& flags) {
     throw_invalid(
         fmt::format("--wave, --matrix-model and --workers are for the host platform; this program is built for {}",
                     hip::platform_name()));
-  if (!flags.layers.empty())
+  if (!flags.layers.empty() && !flags.layers_are_used)
     throw_invalid(
-        "--layers: no verb of this program looks at single layers; leave it out (their number in a model that "
+        "--layers: only greta trace and greta bisect look at single layers; leave it out (their number in a model that "
         "is made: model make --n-layers N)");
   hip::ExecConfig config = hip::exec_config();
   config.workers = flags.workers;

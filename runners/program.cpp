@@ -19,8 +19,8 @@ using Register = void (*)(CLI::App&, CommonFlags&);
 
 // One line a verb, in the order of --help.
 constexpr Register kVerbs[] = {
-    register_demo,  register_test,  register_verify, register_list,  register_gate,
-    register_model, register_bench, register_isa,    register_audit,
+    register_demo,   register_test,  register_verify, register_list, register_gate,  register_trace,
+    register_bisect, register_model, register_bench,  register_isa,  register_audit,
 };
 
 constexpr const char* kExitCodes =

@@ -77,6 +77,7 @@ class Plan {
     for (const Room& room : kRooms) google_test(room.binary, room.binary, "", room.limit_s);
     green("verify", {"verify", "--tier", full_ ? "full" : "quick"}, full_ ? 7200 : 900);
     gates();
+    forensics();
     isa();
     // Not to know how fast: that what the ladders list can be timed, and that timed launches gave right answers.
     green("bench", {"bench", "--filter", "^(rms_norm|rope)/", "--benchmark_min_time=0.02"}, 600);
@@ -121,6 +122,25 @@ class Plan {
     more.insert(more.begin(), {"gate", "--model", samples + "/sample-llama-a.q4_k_m.gguf", "--text-file",
                                samples + "/emma_chapter_1.txt"});
     return more;
+  }
+
+  /// Traces, readout and bisection on the sample model. What each planted mistake looks like is in runners_test; the
+  /// full tier plants one at every stage of every layer.
+  void forensics() {
+    const std::string samples = std::string(GRETA_SOURCE_DIR) + "/model/samples";
+    const std::vector<std::string> model = {"--model", samples + "/sample-llama-a.q4_k_m.gguf"};
+    const auto words = [&](std::vector<std::string> all, bool text) {
+      all.insert(all.end(), model.begin(), model.end());
+      if (text) all.insert(all.end(), {"--text-file", samples + "/emma_chapter_1.txt"});
+      return all;
+    };
+    const std::string tokens = full_ ? "64" : "16";
+    green("trace", words({"trace", "--side", "decode", "--tokens", tokens, "--out", scratch_.file("trace")}, true),
+          300);
+    green("readout", words({"trace", "--readout", "--prompts", samples + "/prompts.txt"}, false), 300);
+    green("bisect", words({"bisect", "--tokens", tokens}, true), 300);
+    green("bisect against the reference", words({"bisect", "--tokens", tokens, "--a", "reference"}, true), 300);
+    if (full_) green("bisect sweep", words({"bisect", "--tokens", "5", "--sweep"}, true), 1800);
   }
 
   /// Path against path and both against the reference; then every defect, which must be red, and the control.

@@ -41,7 +41,8 @@ struct CommonFlags {
   std::optional<hip::ExecConfig::MatrixModel> matrix_model;  ///< --matrix-model cdna3|hopper|fmaf (host only)
   uint64_t seed = 1;                                         ///< --seed N
   bool seed_given = false;                                   ///< so that a verb with its own default can tell
-  std::vector<int> layers;  ///< --layers LIST, e.g. 0,3,5-7: ascending, no duplicates; empty: all
+  std::vector<int> layers;       ///< --layers LIST, e.g. 0,3,5-7: ascending, no duplicates; empty: all
+  bool layers_are_used = false;  ///< set while parsing by verbs that look at single layers
 
   int exit_code = kGreen;               ///< written by the verb's callback
   std::vector<std::string> invocation;  ///< the program's arguments, for records and repeat lines
@@ -63,6 +64,8 @@ void register_test(CLI::App& app, CommonFlags& flags);
 void register_verify(CLI::App& app, CommonFlags& flags);
 void register_list(CLI::App& app, CommonFlags& flags);
 void register_gate(CLI::App& app, CommonFlags& flags);
+void register_trace(CLI::App& app, CommonFlags& flags);
+void register_bisect(CLI::App& app, CommonFlags& flags);
 /// `greta model` and, below it, one function a subcommand, each in its own file (runners/model_<name>.cpp).
 void register_model(CLI::App& app, CommonFlags& flags);
 void register_model_info(CLI::App& model, CommonFlags& flags);
