@@ -92,11 +92,11 @@ TEST_F(Forensics, TraceMistakesAreRed) {
 }
 
 TEST_F(Forensics, ReadoutIsTheLastTokensAndMistakesAreRed) {
-  const std::vector<std::string> words = {"--readout", "--prompts", kSamples + "/prompts.txt", "--steps", "4"};
+  const std::vector<std::string> words = {"--readout", "--prompts", kSamples + "/prompts.txt", "--steps", "3"};
   Json record;
   const ChildResult result = run("trace", words, &record, nullptr);
   ASSERT_TRUE(result.exited_with(0)) << result.out << result.err;
-  EXPECT_EQ(record["steps"].size(), 6u * 5);
+  EXPECT_EQ(record["steps"].size(), 6u * 4);
   for (const Json& step : record["steps"]) {
     EXPECT_EQ(step["hidden"]["is_last_token"], true);
     EXPECT_NE(step["hidden"]["buffer"].get<std::string>().find("'normed'"), std::string::npos);
@@ -134,10 +134,23 @@ TEST_F(Forensics, BisectOfRightPathsIsGreen) {
 
 TEST_F(Forensics, BisectFindsWhatWasPlanted) {
   Json record;
-  const ChildResult result = run("bisect", {"--sweep", "--layers", "0,5"}, &record);
+  const ChildResult result = run("bisect", {"--sweep", "--layers", "5"}, &record);
   EXPECT_TRUE(result.exited_with(0)) << result.out << result.err;
-  EXPECT_EQ(record["planted"], 24);
-  EXPECT_EQ(record["right"], 24);
+  EXPECT_EQ(record["planted"], 13);
+  EXPECT_EQ(record["right"], 13);
+}
+
+// One step of the type in one value: inside the bound of the double, but not the twin's bits.
+TEST_F(Forensics, BisectBlamesASingleLastBit) {
+  for (const char* planted : {"wo_out:3:4", "mlp_out:3:4", "k_post_rope:3:4"}) {
+    Json record;
+    const ChildResult result = run("bisect", {"--plant", std::string(planted) + ":perturb:1e-9"}, &record);
+    EXPECT_TRUE(result.exited_with(1)) << planted << result.out;
+    EXPECT_EQ(record["first_fail"]["wrong"], "b") << planted;
+    EXPECT_EQ(record["first_fail"]["elements_that_differ"], 1) << planted;
+    EXPECT_LE(record["recomputed"]["b"]["worst_ratio"], 1.0) << planted;
+    EXPECT_EQ(record["recomputed"]["b"]["elements_without_the_twins_bits"], 1) << planted;
+  }
 }
 
 // Each mistake of the wiring, by bits against a sound path and by noise against the reference.

@@ -75,6 +75,15 @@ class Bisect {
     const auto n = static_cast<int64_t>(r_.ids.size());
     logits_from_ =
         r_.positions.empty() ? 0 : std::min(*std::min_element(r_.positions.begin(), r_.positions.end()), n - 1);
+    for (Side* side : {&a_, &b_}) {
+      if (side->what.trace_file.empty()) continue;
+      side->saved = model::read_trace(side->what.trace_file);
+      check_saved(*side->saved);
+    }
+    if (!result_.outcome.reason.empty()) {  // nobody knows what a trace that broke off is a trace of
+      write();
+      return std::move(result_);
+    }
     by_bits_ = bits_must_agree();
     for (Side* side : {&a_, &b_}) run_side_of(*side, nullptr);
     if (!by_bits_) measure_noise();
@@ -93,14 +102,14 @@ class Bisect {
 
  private:
   /// Types and arithmetic of a side as far as they are known before it runs; saved traces carry theirs.
-  Json identity(const TracedSide& side) const {
+  Json identity(const Side& of) const {
+    const TracedSide& side = of.what;
     if (side.is_reference()) return {{"reference", true}};
-    if (!side.trace_file.empty()) {
-      const model::SavedTrace t = model::read_trace(side.trace_file);
+    if (of.saved) {
+      const model::SavedTrace& t = *of.saved;
       if (!t.start.contains("kv")) return {{"reference", true}};
       return identity_of(t.start.at("kv"), t.start.at("activations"), t.start.at("exp"),
-                         t.end.is_null() ? "" : t.end.value("attention_arithmetic", ""),
-                         t.start.value("matrix_machine", ""));
+                         t.end.value("attention_arithmetic", ""), t.start.value("matrix_machine", ""));
     }
     model::EngineOptions options = side.options;
     options.context = 1, options.slots = 1, options.planting.reset();
@@ -117,7 +126,7 @@ class Bisect {
   }
 
   bool bits_must_agree() const {
-    const Json a = identity(r_.a), b = identity(r_.b);
+    const Json a = identity(a_), b = identity(b_);
     return a == b && !a.contains("reference");
   }
 
@@ -134,10 +143,8 @@ class Bisect {
   void run_side_of(Side& side, const std::function<bool(const PointKey&)>* only) {
     if (!side.what.trace_file.empty()) {
       if (only) return;
-      side.saved = model::read_trace(side.what.trace_file);
-      check_saved(*side.saved);
       side.points = side.saved->points;
-      if (!side.saved->end.is_null()) side.run.attention_arithmetic = side.saved->end.value("attention_arithmetic", "");
+      side.run.attention_arithmetic = side.saved->end.value("attention_arithmetic", "");
       return;
     }
     model::TraceWant w = want();
