@@ -82,9 +82,9 @@ function(greta_gfx942_targets)
     return()
   endif()
 
-  # planted_faults.hip holds faults on purpose, for the runtime to find.
+  # planted_faults.hip and planted_programs.hip hold faults on purpose, for the runtime to find.
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/*/*.hip ${CMAKE_SOURCE_DIR}/kernels/hip/gpu/*.hip)
-  list(FILTER sources EXCLUDE REGEX "(_test|/planted_faults)\\.hip$")
+  list(FILTER sources EXCLUDE REGEX "(_test|/planted_(faults|programs))\\.hip$")
   file(GLOB defects CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/verify/defects/isa/*.hip)
   list(APPEND defects ${CMAKE_SOURCE_DIR}/verify/defects/defective_attention.hip)
   set(objects "")

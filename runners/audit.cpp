@@ -15,7 +15,8 @@ using Register = void (*)(CLI::App&, CommonFlags&);
 
 // One line an audit, in the order of --help.
 constexpr Register kAudits[] = {
-    register_audit_determinism,
+    register_audit_determinism, register_audit_fault,  register_audit_copies,
+    register_audit_memory,      register_audit_matrix,
 };
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "kernels/hip/error.hpp"
 #include "results/build_info.hpp"
+#include "runners/fault_report.hpp"
 #include "runners/verbs.hpp"
 
 namespace greta::runners {
@@ -72,12 +73,15 @@ int run_program(int argc, const char* const* argv) {
   app.parse_complete_callback([&flags] { apply(flags); });  // before the verb's own callback
   try {
     add_common_flags(app, flags);
+    add_fault_flags(app);
     for (const Register add : kVerbs) add(app, flags);
     const int code = parse_and_run(app, flags, argc, argv);
+    write_fault_report("");  // of a fault that a verb caught and counted
     if (std::fflush(stdout) != 0 || std::ferror(stdout))
       return report("standard output could not be written (disk full or reader gone)", kInfrastructure);
     return code;
   } catch (const Error& error) {
+    write_fault_report(error.what());
     return report(error.what(), error.exit_code());
   } catch (const std::bad_alloc&) {
     return report("out of host memory", kInfrastructure);

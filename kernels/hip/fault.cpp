@@ -1,7 +1,10 @@
 #include "kernels/hip/fault.hpp"
 
 #include <mutex>
+#include <utility>
 
+#include "kernels/hip/blame.hpp"
+#include "kernels/hip/launch_ring.hpp"
 #include "kernels/hip/registry.hpp"
 
 namespace greta::hip {
@@ -10,6 +13,8 @@ namespace {
 struct State {
   std::mutex mutex;
   std::optional<std::string> text;
+  neutral::Blame blame;  ///< what the next fault's finder said of it
+  std::optional<FaultReport> report;
 };
 State& state() {
   static auto* s = new State;  // never destroyed: buffers released at exit still ask
@@ -26,6 +31,13 @@ std::optional<std::string> sticky_fault() {
 void reset_sticky_fault_for_tests() {
   std::lock_guard lock(state().mutex);
   state().text.reset();
+  state().report.reset();
+  state().blame = {};
+}
+
+std::optional<FaultReport> last_fault_report() {
+  std::lock_guard lock(state().mutex);
+  return state().report;
 }
 
 bool has_race_checker() {
@@ -43,9 +55,59 @@ bool faulted() {
   return state().text.has_value();
 }
 
-void set_fault(const std::string& text) noexcept {
+namespace {
+/// The parts of `text` that its finder named. A place counts only where the text speaks of it: of two workgroups that
+/// fault at once, one is reported.
+FaultReport report_of(const std::string& text, Blame blame) {
+  FaultReport report;
+  report.text = text;
+  if (!blame.place.empty() && text.find(blame.place) != std::string::npos) {
+    report.argument = std::move(blame.argument), report.direction = std::move(blame.direction);
+    report.buffer = blame.buffer.name, report.buffer_bytes = blame.buffer.bytes;
+    report.buffer_freed = blame.buffer.freed, report.offset = blame.offset;
+  }
+  report.launch = blame.launch;
+  if (blame.launch) report.kernel = launch_of(blame.launch).kernel;
+  report.candidates = std::move(blame.candidates);
+  return report;
+}
+}  // namespace
+
+void blame_place(Blame place) {
   std::lock_guard lock(state().mutex);
-  if (!state().text) state().text = text;
+  const uint64_t launch = state().blame.launch;
+  auto candidates = std::move(state().blame.candidates);
+  state().blame = std::move(place);
+  if (!state().blame.launch) state().blame.launch = launch;
+  if (state().blame.candidates.empty()) state().blame.candidates = std::move(candidates);
+}
+
+void blame_launch(uint64_t sequence) {
+  std::lock_guard lock(state().mutex);
+  state().blame.launch = sequence;
+}
+
+void blame_candidates(std::vector<std::string> launches) {
+  std::lock_guard lock(state().mutex);
+  state().blame.candidates = std::move(launches);
+}
+
+void note_refused(FaultReport report) {
+  std::lock_guard lock(state().mutex);
+  if (!state().text) state().report = std::move(report);
+}
+
+void set_fault(const std::string& text) noexcept {
+  Blame blame;
+  {
+    std::lock_guard lock(state().mutex);
+    if (state().text) return;
+    state().text = text;
+    blame = std::exchange(state().blame, {});
+  }
+  FaultReport report = report_of(text, std::move(blame));  // reads the launch ring: not under this lock
+  std::lock_guard lock(state().mutex);
+  state().report = std::move(report);
 }
 
 void raise_fault(const std::string& text) {

@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "kernels/hip/launch_ring.hpp"
+#include "kernels/hip/markers.hpp"
 #include "kernels/hip/platform.hpp"
+#include "kernels/hip/progress.hpp"
 #include "kernels/hip/text.hpp"
 
 namespace greta::hip {
@@ -91,8 +93,14 @@ void Graph::replay(Stream& stream) {
   LaunchShape shape;
   shape.kernel = concat("graph ", impl_->name, " (", impl_->launches, " launches)");
   neutral::note_replay(stream, shape, impl_->rows);
+  const uint64_t launch = neutral::current_sequence();
+  neutral::note_begun(launch);
+  platform::mark_begun(stream, launch);
   platform::launch_graph(stream, impl_->graph);
+  platform::mark_finished(stream, launch);
   if (exec_config().checked) check_guards(stream);
+  if (wait_planned_after(launch)) stream.synchronize();
+  if (exec_config().checked || wait_planned_after(launch)) neutral::note_finished(launch);
 }
 
 }  // namespace greta::hip

@@ -4,7 +4,10 @@
 #include <cstring>
 #include <utility>
 
+#include "kernels/hip/blame.hpp"
 #include "kernels/hip/launch_ring.hpp"
+#include "kernels/hip/markers.hpp"
+#include "kernels/hip/progress.hpp"
 #include "kernels/hip/registry.hpp"
 #include "kernels/hip/text.hpp"
 
@@ -19,6 +22,7 @@ constexpr unsigned kMaxGridYZ = 65535;
 struct Touched {
   std::vector<neutral::Entry> entries;
   std::vector<const char*> names;
+  std::vector<const char*> directions;
 };
 thread_local Touched t_touched;
 
@@ -46,7 +50,8 @@ class Checker {
   std::optional<neutral::Entry> argument(const ErasedArgument& a) const {
     if (is_scalar(a)) return {};
     const auto fail = [&](const std::string& what) {
-      refuse(concat("argument '", a.name, "' (", a.direction, ") ", what));
+      const auto entry = neutral::find_allocation(a.id);
+      refuse(concat("argument '", a.name, "' (", a.direction, ") ", what), &a, entry ? &entry->allocation : nullptr);
     };
     if (a.pointer == nullptr) {
       if (a.needed != 0) fail(concat("is null; the problem touches ", a.needed, " elements of it"));
@@ -95,8 +100,19 @@ class Checker {
  private:
   static bool is_scalar(const ErasedArgument& a) { return std::strcmp(a.direction, "scalar") == 0; }
   static bool writes(const ErasedArgument& a) { return !is_scalar(a) && std::strcmp(a.direction, "in") != 0; }
-  [[noreturn]] void refuse(const std::string& what) const {
-    throw_invalid(concat(shape_.kernel, ": ", what, " (launched at ", neutral::short_location(shape_.where), ")"));
+  [[noreturn]] void refuse(const std::string& what, const ErasedArgument* argument = nullptr,
+                           const Allocation* buffer = nullptr) const {
+    FaultReport report;
+    report.text = concat(shape_.kernel, ": ", what, " (launched at ", neutral::short_location(shape_.where), ")");
+    report.refused = true;
+    report.kernel = shape_.kernel;
+    if (argument) report.argument = argument->name, report.direction = argument->direction;
+    if (buffer) {
+      report.buffer = buffer->name, report.buffer_bytes = buffer->bytes, report.buffer_freed = buffer->freed;
+      report.offset = static_cast<int64_t>(reinterpret_cast<uintptr_t>(argument->pointer) - buffer->address);
+    }
+    neutral::note_refused(report);
+    throw_invalid(report.text);
   }
   const LaunchShape& shape_;
 };
@@ -109,15 +125,19 @@ void begin_launch(Stream& stream, const LaunchShape& shape, std::span<const Eras
   check.shape();
   t_touched.entries.clear();
   t_touched.names.clear();
+  t_touched.directions.clear();
   for (const ErasedArgument& a : arguments)
     if (auto entry = check.argument(a)) {
       t_touched.entries.push_back(*std::move(entry));
       t_touched.names.push_back(a.name);
+      t_touched.directions.push_back(a.direction);
     }
   check.overlaps(arguments);
   if (neutral::note_recorded(shape)) return;
   platform::before_launch(stream);
   neutral::note_launch(stream, shape, arguments);
+  neutral::note_begun(neutral::current_sequence());
+  platform::mark_begun(stream, neutral::current_sequence());
 }
 
 namespace {
@@ -133,16 +153,34 @@ void observed_dispatch(Stream& stream, const LaunchShape& shape, std::span<const
   if (g_observer) g_observer->after(shape, arguments, call);
 }
 
-void end_launch(Stream& stream, const LaunchShape& shape) {
-  if (!exec_config().checked || neutral::recording()) return;
+namespace {
+
+/// In checked mode. On GPUs it waits for the launch.
+void check_guards_of_launch(Stream& stream, const LaunchShape& shape) {
   thread_local std::vector<platform::Memory> memories;
   memories.clear();
   for (const neutral::Entry& e : t_touched.entries) memories.push_back(e.memory);
   const auto damage = platform::find_guard_damage(stream, memories);
   if (!damage) return;
-  neutral::raise_fault(concat("kernel ", shape.kernel, ": argument '", t_touched.names[damage->index],
-                              "': ", neutral::describe(*damage, t_touched.entries[damage->index].allocation),
+  const Allocation& buffer = t_touched.entries[damage->index].allocation;
+  const std::string place = neutral::describe(*damage, buffer);
+  neutral::blame_launch(neutral::current_sequence());
+  neutral::blame_place(
+      {place, t_touched.names[damage->index], t_touched.directions[damage->index], buffer, damage->offset, 0, {}});
+  neutral::raise_fault(concat("kernel ", shape.kernel, ": argument '", t_touched.names[damage->index], "': ", place,
                               "; launched at ", neutral::short_location(shape.where)));
+}
+
+}  // namespace
+
+void end_launch(Stream& stream, const LaunchShape& shape) {
+  if (neutral::recording()) return;
+  const uint64_t launch = neutral::current_sequence();
+  platform::mark_finished(stream, launch);
+  const bool checked = exec_config().checked, wait = wait_planned_after(launch);
+  if (checked) check_guards_of_launch(stream, shape);
+  if (wait) stream.synchronize();
+  if (checked || wait || platform_name() == "host") neutral::note_finished(launch);
 }
 
 }  // namespace greta::hip

@@ -5,6 +5,8 @@
 #include <map>
 #include <unordered_map>
 
+#include "kernels/hip/blame.hpp"
+#include "kernels/hip/memory_phase.hpp"
 #include "kernels/hip/poison.hpp"
 #include "kernels/hip/text.hpp"
 
@@ -23,6 +25,7 @@ struct Registry {
   AllocationId next = 1;
   size_t bytes = 0;
   size_t high_water = 0;
+  size_t phase_high_water = 0;  ///< since begin_memory_phase()
 };
 Registry& registry() {
   static auto* r = new Registry;  // never destroyed: static buffers may be released after it would be
@@ -85,6 +88,7 @@ AllocationId allocate(std::string name, DType dtype, size_t count, std::source_l
     occupy(r, memory);
     r.bytes += bytes;
     r.high_water = std::max(r.high_water, r.bytes);
+    r.phase_high_water = std::max(r.phase_high_water, r.bytes);
   }
   poison(id, neutral::internal_stream());
   neutral::internal_stream().synchronize();
@@ -103,8 +107,11 @@ void release(AllocationId id) noexcept {
   try {
     if (!neutral::faulted()) {
       platform::synchronize_device();
-      if (const auto damage = platform::find_guard_damage(neutral::internal_stream(), {&entry.memory, 1}))
-        neutral::set_fault(neutral::describe(*damage, entry.allocation) + ", found when the buffer was released");
+      if (const auto damage = platform::find_guard_damage(neutral::internal_stream(), {&entry.memory, 1})) {
+        const std::string place = neutral::describe(*damage, entry.allocation);
+        neutral::blame_place({place, "", "", entry.allocation, damage->offset, 0, {}});
+        neutral::set_fault(place + ", found when the buffer was released");
+      }
     }
   } catch (const Error& error) {
     neutral::set_fault(error.what());
@@ -172,6 +179,15 @@ size_t allocated_bytes() {
 size_t allocated_bytes_high_water() {
   std::lock_guard lock(registry().mutex);
   return registry().high_water;
+}
+
+void begin_memory_phase() {
+  std::lock_guard lock(registry().mutex);
+  registry().phase_high_water = registry().bytes;
+}
+size_t phase_high_water() {
+  std::lock_guard lock(registry().mutex);
+  return registry().phase_high_water;
 }
 
 void check_guards(Stream& stream) {

@@ -1,5 +1,5 @@
-// The audits of `greta audit`: one question each, one file each (runners/audits/<name>.cpp), one register function each,
-// listed in the table of runners/audit.cpp. And what they share: the model they look at, and their records.
+// The audits of `greta audit`: one question each, one file each (runners/audits/<name>.cpp), one register function
+// each, listed in the table of runners/audit.cpp. And what they share: the model they look at, and their records.
 #pragma once
 
 #include <functional>
@@ -15,6 +15,10 @@ namespace greta::runners {
 
 /// One line an audit, in the order of --help.
 void register_audit_determinism(CLI::App& audit, CommonFlags& flags);
+void register_audit_fault(CLI::App& audit, CommonFlags& flags);  ///< fault, and what belongs to it: planted, probe
+void register_audit_copies(CLI::App& audit, CommonFlags& flags);
+void register_audit_memory(CLI::App& audit, CommonFlags& flags);
+void register_audit_matrix(CLI::App& audit, CommonFlags& flags);
 
 /// Flags of an audit that runs a model: --model, the input, the engine.
 struct AuditModelFlags {
@@ -49,6 +53,9 @@ class AuditRecords {
   results::Store store_;
   results::Record base_;
 };
+
+/// A fresh process launches, copies and checks a little: PASS, or FAIL with what it said.
+results::Outcome probe_in_child();
 
 /// The program's arguments without --json: for children and repeat lines.
 std::vector<std::string> invocation_without_records(const CommonFlags& flags);

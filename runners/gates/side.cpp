@@ -8,6 +8,8 @@
 #include <set>
 #include <tuple>
 
+#include "results/sha256.hpp"
+
 namespace greta::runners {
 namespace {
 
@@ -171,6 +173,7 @@ results::Json SideRun::config() const {
             {"decode", kv_rows_read[2]},
             {"aligned", kv_rows_read[3]}}},
           {"seconds", seconds},
+          {"logits_sha256", results::sha256_of(std::span<const float>(logits))},
           {"launches", std::move(launched)}};
 }
 

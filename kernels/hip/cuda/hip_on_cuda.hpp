@@ -45,6 +45,8 @@ inline hipError_t hipDeviceSynchronize() { return cudaDeviceSynchronize(); }
 
 inline hipError_t hipMalloc(void** to, size_t bytes) { return cudaMalloc(to, bytes); }
 inline hipError_t hipFree(void* memory) { return cudaFree(memory); }
+inline constexpr unsigned hipHostMallocMapped = cudaHostAllocMapped;
+inline hipError_t hipHostMalloc(void** to, size_t bytes, unsigned flags) { return cudaHostAlloc(to, bytes, flags); }
 inline hipError_t hipMemGetInfo(size_t* free, size_t* total) { return cudaMemGetInfo(free, total); }
 inline hipError_t hipMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, hipStream_t stream) {
   return cudaMemcpyAsync(to, from, bytes, kind, stream);

@@ -6,7 +6,9 @@
 #include <map>
 #include <mutex>
 
+#include "kernels/hip/blame.hpp"
 #include "kernels/hip/gpu/api.hpp"
+#include "kernels/hip/markers.hpp"
 #include "kernels/hip/platform.hpp"
 
 namespace greta::hip::gpu {
@@ -43,11 +45,20 @@ std::string origin() {
   std::string text = range.first == range.last
                          ? fmt::format("asynchronous: originates in launch #{}:", range.first)
                          : fmt::format("asynchronous: originates in launches #{}..#{}:", range.first, range.last);
+  std::vector<std::string> candidates;
   for (const LaunchRecord& launch : recent_launches()) {
     if (launch.sequence < range.first || launch.sequence > range.last) continue;
+    candidates.push_back(describe(launch));
     text += "\n  " + describe(launch);
     for (const LaunchArgument& a : launch.arguments)
       if (a.direction != "scalar") text += fmt::format("\n      {} {} = {}", a.direction, a.name, a.text);
+  }
+  neutral::blame_candidates(std::move(candidates));
+  if (range.first == range.last) neutral::blame_launch(range.first);
+  for (const platform::DeviceMark& mark : platform::device_marks()) {
+    if (mark.finished || mark.sequence < range.first || mark.sequence > range.last) continue;
+    neutral::blame_launch(mark.sequence);
+    text += fmt::format("\n  the device began #{} and did not finish it", mark.sequence);
   }
   if (range.first != range.last)
     text += "\n  next step: run again in checked mode, which waits after every launch and so names one";
@@ -85,9 +96,21 @@ void note_enqueued(const Stream& stream, uint64_t sequence) {
   p.last = sequence;
 }
 
-void note_waited(const Stream& stream) { forget(&stream.impl()); }
+namespace {
+/// What the device marked as finished, into the flight recorder; nothing where it marks nothing.
+void bring_marks_home() {
+  for (const platform::DeviceMark& mark : platform::device_marks())
+    if (mark.finished) neutral::note_finished(mark.sequence);
+}
+}  // namespace
+
+void note_waited(const Stream& stream) {
+  bring_marks_home();
+  forget(&stream.impl());
+}
 
 void note_waited_for_all() {
+  bring_marks_home();
   std::lock_guard lock(ledger().mutex);
   ledger().pending.clear();
 }

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <map>
 
+#include "kernels/hip/blame.hpp"
 #include "kernels/hip/host/executor.hpp"
 #include "kernels/hip/launch_ring.hpp"
 #include "kernels/hip/registry.hpp"
@@ -36,8 +37,14 @@ std::string place_of(const Worker& worker, uintptr_t address) {
   const AddressReport report = describe_address(address);
   if (report.allocation.id == 0) return report.text;
   const LaunchRecord launch = neutral::launch_of(worker.job().sequence);
+  neutral::Blame blame{report.text, "", "", report.allocation, report.offset, worker.job().sequence, {}};
   for (const LaunchArgument& a : launch.arguments)
-    if (a.id == report.allocation.id) return concat(report.text, ", argument '", a.name, "' (", a.direction, ")");
+    if (a.id == report.allocation.id) {
+      blame.argument = a.name, blame.direction = a.direction;
+      neutral::blame_place(std::move(blame));
+      return concat(report.text, ", argument '", a.name, "' (", a.direction, ")");
+    }
+  neutral::blame_place(std::move(blame));
   std::string text = report.text + ", no argument of this launch";
   if (report.allocation.freed) text += concat(" (allocated at ", neutral::short_location(report.allocation.where), ")");
   return text;

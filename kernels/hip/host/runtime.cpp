@@ -6,6 +6,7 @@
 #include <numeric>
 #include <thread>
 
+#include "kernels/hip/blame.hpp"
 #include "kernels/hip/host/executor.hpp"
 #include "kernels/hip/text.hpp"
 
@@ -130,6 +131,7 @@ void dispatch(Stream&, const LaunchShape& shape, const KernelCall& call) {
   host::Worker::of_this_thread().run(job, true);
   host::wait_for_helpers(job);
   if (!job.failed) return;
+  neutral::blame_launch(job.sequence);
   if (job.kind == ErrorKind::kDeviceFault) neutral::raise_fault(job.text);
   throw Error(job.kind, job.text);
 }
