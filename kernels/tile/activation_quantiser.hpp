@@ -1,5 +1,5 @@
-// The activation quantiser as steps in registers, for kernels whose threads hold four neighbouring values of a block; of
-// 16 values a thread quantize_run.hpp makes a block's share. Definition: quant_blocks.hpp. For .hip files.
+// The activation quantiser as steps in registers, for kernels whose threads hold four neighbouring values of a block;
+// of 16 values a thread quantize_run.hpp makes a block's share. Definition: quant_blocks.hpp. For .hip files.
 //
 //   maximum   magnitude_bits(), lanes_max(): integers, so that the order is of no consequence
 //   scale     activation_scale(): two IEEE divisions a block

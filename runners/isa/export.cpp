@@ -325,8 +325,8 @@ void export_cases(const ExportOptions& options, const Toolchain&, const std::vec
   exporter.report(store);
 }
 
-/// Two splits and ragged ends, so that every mistake shows. Sequences of full length and f16 at head_dim 64 are what the
-/// wrong kernel takes.
+/// Two splits and ragged ends, so that every mistake shows. Sequences of full length and f16 at head_dim 64 are what
+/// the wrong kernel takes.
 constexpr const char* kPlantedProblem = "n_tokens=33..60 n_kv=513..540 n_heads=2 n_kv_heads=1 head_dim=64 dtype=f16";
 struct Planted {
   const char* name;
