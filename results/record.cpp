@@ -13,8 +13,8 @@
 namespace greta::results {
 namespace {
 
-constexpr std::array<std::string_view, 6> kVerdictNames = {"PASS",    "FAIL",       "SKIP",
-                                                           "VACUOUS", "MISTRUSTED", "INCOMPLETE"};
+constexpr std::array<std::string_view, 7> kVerdictNames = {"PASS",       "FAIL",       "SKIP",         "VACUOUS",
+                                                           "MISTRUSTED", "INCOMPLETE", "CONTRADICTION"};
 
 // In the order of a line. "run", "id", "time" and "seconds" are the store's; "invocation" and "cases" stand in its
 // lines about a run.
@@ -76,6 +76,9 @@ Tally tally(std::span<const Outcome> outcomes) {
       case Verdict::kMistrusted:
         ++t.mistrusted;
         break;
+      case Verdict::kContradiction:
+        ++t.contradictory;
+        break;
       case Verdict::kIncomplete:
         ++t.incomplete;
         break;
@@ -87,22 +90,19 @@ Tally tally(std::span<const Outcome> outcomes) {
 }
 
 int exit_code(const Tally& t) {
-  if (t.failed + t.vacuous + t.mistrusted > 0) return 1;
+  if (t.red() > 0) return 1;
   return t.incomplete > 0 || t.passed + t.skipped == 0 ? 5 : 0;
 }
 
 int exit_code(std::span<const Outcome> outcomes) { return exit_code(tally(outcomes)); }
 
 std::string summary_line(const Tally& t) {
-  const int64_t red = t.failed + t.vacuous + t.mistrusted;
-  std::string line = fmt::format("{} passed, {} failed, {} skipped", t.passed, red, t.skipped);
-  if (t.vacuous && t.mistrusted) {
-    line += fmt::format(" ({} vacuous, {} mistrusted)", t.vacuous, t.mistrusted);
-  } else if (t.vacuous) {
-    line += fmt::format(" ({} vacuous)", t.vacuous);
-  } else if (t.mistrusted) {
-    line += fmt::format(" ({} mistrusted)", t.mistrusted);
-  }
+  std::string line = fmt::format("{} passed, {} failed, {} skipped", t.passed, t.red(), t.skipped);
+  std::string kinds;
+  for (const auto& [count, word] : {std::pair{t.vacuous, "vacuous"}, std::pair{t.mistrusted, "mistrusted"},
+                                    std::pair{t.contradictory, "contradictory"}})
+    if (count) kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", count, word);
+  if (!kinds.empty()) line += fmt::format(" ({})", kinds);
   if (t.incomplete) line += fmt::format(", {} incomplete", t.incomplete);
   return line;
 }

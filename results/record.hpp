@@ -23,14 +23,15 @@ using Json = nlohmann::ordered_json;
 /// What a case came to. Only kPass, and kSkip with a reason, are green.
 enum class Verdict {
   kPass,
-  kFail,        ///< wrong
-  kSkip,        ///< not applicable here; the reason says why
-  kVacuous,     ///< could not have failed: a knob changed nothing that it must change
-  kMistrusted,  ///< the data is too weak to decide (all zeros, too few rows, too good to be true)
-  kIncomplete,  ///< planned or started, and not finished
+  kFail,           ///< wrong
+  kSkip,           ///< not applicable here; the reason says why
+  kVacuous,        ///< could not have failed: a knob changed nothing that it must change
+  kMistrusted,     ///< the data is too weak to decide (all zeros, too few rows, too good to be true)
+  kIncomplete,     ///< planned or started, and not finished
+  kContradiction,  ///< two observations that cannot both be true: at least one of the instruments is broken
 };
 
-/// "PASS", "FAIL", "SKIP", "VACUOUS", "MISTRUSTED", "INCOMPLETE".
+/// "PASS", "FAIL", "SKIP", "VACUOUS", "MISTRUSTED", "INCOMPLETE", "CONTRADICTION".
 std::string_view verdict_name(Verdict verdict);
 /// Throws kInvalidArgument listing the names there are.
 Verdict verdict_from_name(std::string_view name);
@@ -42,18 +43,19 @@ struct Outcome {
 
 /// Counts of a run. A kSkip without a reason counts as failed: nobody may skip in silence.
 struct Tally {
-  int64_t passed = 0, failed = 0, skipped = 0, vacuous = 0, mistrusted = 0, incomplete = 0;
-  int64_t total() const { return passed + failed + skipped + vacuous + mistrusted + incomplete; }
+  int64_t passed = 0, failed = 0, skipped = 0, vacuous = 0, mistrusted = 0, incomplete = 0, contradictory = 0;
+  int64_t total() const { return passed + skipped + incomplete + red(); }
+  int64_t red() const { return failed + vacuous + mistrusted + contradictory; }
 };
 Tally tally(std::span<const Outcome> outcomes);
 
-/// 0 all green; 1 something red (FAIL, VACUOUS, MISTRUSTED); 5 nothing red but something INCOMPLETE, or nothing at all
-/// ran: an empty run has shown nothing.
+/// 0 all green; 1 something red (FAIL, VACUOUS, MISTRUSTED, CONTRADICTION); 5 nothing red but something INCOMPLETE, or
+/// nothing at all ran: an empty run has shown nothing.
 int exit_code(const Tally& tally);
 int exit_code(std::span<const Outcome> outcomes);
 
-/// "12 passed, 1 failed, 3 skipped"; vacuous and mistrusted cases are failures and are named after the counts, as are
-/// incomplete ones: "2 passed, 3 failed, 0 skipped (1 vacuous, 1 mistrusted), 1 incomplete".
+/// "12 passed, 1 failed, 3 skipped"; vacuous, mistrusted and contradictory cases are failures and are named after the
+/// counts, as are incomplete ones: "2 passed, 3 failed, 0 skipped (1 vacuous, 1 mistrusted), 1 incomplete".
 std::string summary_line(const Tally& tally);
 
 /// Where a run took place. Every record carries it, so that a row out of context still says what it is.

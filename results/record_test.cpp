@@ -111,8 +111,8 @@ TEST(Record, BytesThatAreNotTextDoNotStopALine) {
 }
 
 TEST(Record, EveryVerdictButPassNeedsAReason) {
-  for (const Verdict v :
-       {Verdict::kFail, Verdict::kSkip, Verdict::kVacuous, Verdict::kMistrusted, Verdict::kIncomplete}) {
+  for (const Verdict v : {Verdict::kFail, Verdict::kSkip, Verdict::kVacuous, Verdict::kMistrusted, Verdict::kIncomplete,
+                          Verdict::kContradiction}) {
     Record r = sample();
     r.outcome = {v, ""};
     EXPECT_THROW(end_line(r, here()), Error) << verdict_name(v);
@@ -141,7 +141,7 @@ TEST(Record, LinesThatAreNotOursAreRefused) {
 }
 
 TEST(Verdict, NamesGoBothWays) {
-  for (const char* name : {"PASS", "FAIL", "SKIP", "VACUOUS", "MISTRUSTED", "INCOMPLETE"})
+  for (const char* name : {"PASS", "FAIL", "SKIP", "VACUOUS", "MISTRUSTED", "INCOMPLETE", "CONTRADICTION"})
     EXPECT_EQ(verdict_name(verdict_from_name(name)), name);
   EXPECT_THROW(verdict_from_name("pass"), Error);
 }
@@ -165,6 +165,8 @@ TEST(Tally, SummaryNamesWhatIsRed) {
   EXPECT_EQ(summary_line({.passed = 12, .failed = 0, .skipped = 3}), "12 passed, 0 failed, 3 skipped");
   EXPECT_EQ(summary_line({.passed = 2, .failed = 1, .vacuous = 1, .mistrusted = 1, .incomplete = 1}),
             "2 passed, 3 failed, 0 skipped (1 vacuous, 1 mistrusted), 1 incomplete");
+  EXPECT_EQ(summary_line({.passed = 2, .contradictory = 1}), "2 passed, 1 failed, 0 skipped (1 contradictory)");
+  EXPECT_EQ(exit_code(Tally{.passed = 2, .contradictory = 1}), 1);
 }
 
 }  // namespace

@@ -87,6 +87,13 @@ void add_common_flags(CLI::App& app, CommonFlags& flags) {
   app.add_option("--json", flags.json, "append one JSON line to FILE when a case starts and one when it ends")
       ->type_name("FILE")
       ->group(group);
+  app.add_option("--report", flags.report, "write the close-out report of the run to FILE, made from its records")
+      ->type_name("FILE.md")
+      ->group(group);
+  app.add_option("--lang", flags.lang, "language of the report")
+      ->check(CLI::IsMember({"en", "es"}))
+      ->type_name("en|es")
+      ->group(group);
   app.add_option("--workers", flags.workers, "host threads that run workgroups (0: one per core)")
       ->check(CLI::Range(0, 1024))
       ->type_name("N")

@@ -27,7 +27,8 @@ void register_model(CLI::App& app, CommonFlags& flags) {
 
 void refuse_records(const CommonFlags& flags, std::string_view verb) {
   if (!flags.json.empty())
-    throw_invalid(fmt::format("{} measures nothing and writes no records; leave out --json {}", verb, flags.json));
+    throw_invalid(fmt::format("{} measures nothing and writes no records; leave out {}", verb,
+                              flags.report.empty() ? "--json " + flags.json : "--report " + flags.report));
 }
 
 }  // namespace greta::runners

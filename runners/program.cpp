@@ -1,15 +1,18 @@
 // The greta program: table of verbs, parsing, and the one place where exceptions become exit codes.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <new>
 
 #include "kernels/hip/error.hpp"
 #include "results/build_info.hpp"
+#include "results/report.hpp"
 #include "runners/fault_report.hpp"
 #include "runners/verbs.hpp"
 
@@ -41,6 +44,39 @@ std::string verb_names(CLI::App& app) {
   return names.empty() ? "none yet" : names;
 }
 
+/// --report: the records that it is made from go to a file of their own when no --json names one.
+class CloseOut {
+ public:
+  ~CloseOut() {
+    if (!own_.empty()) std::filesystem::remove(own_);
+  }
+  void prepare(CommonFlags& flags) {
+    if (flags.report.empty() || !flags.json.empty()) return;
+    std::string name = (std::filesystem::temp_directory_path() / "greta-records-XXXXXX").string();
+    const int file = ::mkstemp(name.data());
+    if (file < 0) throw Error(ErrorKind::kIo, fmt::format("--report: no temporary file for records: {}", name));
+    ::close(file);
+    own_ = flags.json = name;
+  }
+  /// Also of a run that broke off: what it planned and did not end is INCOMPLETE in the report.
+  void write(const CommonFlags& flags) const {
+    if (flags.report.empty()) return;
+    results::write_report(flags.json, flags.report, results::language_from_name(flags.lang), flags.invocation,
+                          own_.empty());
+    fmt::print("report: {}\n", flags.report);
+  }
+  /// As write(), when there is an error already: that one counts.
+  void try_write(const CommonFlags& flags) const {
+    try {
+      write(flags);
+    } catch (const std::exception&) {
+    }
+  }
+
+ private:
+  std::string own_;
+};
+
 int parse_and_run(CLI::App& app, CommonFlags& flags, int argc, const char* const* argv) {
   try {
     app.parse(argc, argv);
@@ -70,20 +106,24 @@ int run_program(int argc, const char* const* argv) {
   app.set_version_flag("--version", results::build_line());
   app.footer(kExitCodes);
   app.fallthrough();
-  app.parse_complete_callback([&flags] { apply(flags); });  // before the verb's own callback
+  CloseOut close_out;
+  app.parse_complete_callback([&] { apply(flags), close_out.prepare(flags); });  // before the verb's own callback
   try {
     add_common_flags(app, flags);
     add_fault_flags(app);
     for (const Register add : kVerbs) add(app, flags);
     const int code = parse_and_run(app, flags, argc, argv);
     write_fault_report("");  // of a fault that a verb caught and counted
+    if (code != kUsage) close_out.write(flags);
     if (std::fflush(stdout) != 0 || std::ferror(stdout))
       return report("standard output could not be written (disk full or reader gone)", kInfrastructure);
     return code;
   } catch (const Error& error) {
     write_fault_report(error.what());
+    close_out.try_write(flags);
     return report(error.what(), error.exit_code());
   } catch (const std::bad_alloc&) {
+    close_out.try_write(flags);
     return report("out of host memory", kInfrastructure);
   } catch (const std::exception& error) {
     return report(fmt::format("internal error: {}", error.what()).c_str(), kInfrastructure);

@@ -34,6 +34,8 @@ enum ExitCode : int { kGreen = 0, kRed = 1, kUsage = 2, kPerformance = 3, kInfra
 /// Flags every verb understands; what was not given is empty and means the platform's default.
 struct CommonFlags {
   std::string json;                          ///< --json FILE: records are appended here; "" writes none
+  std::string report;                        ///< --report FILE.md: the close-out report, made from the records
+  std::string lang = "en";                   ///< --lang en|es, of the report
   int workers = 0;                           ///< --workers N: host threads that run workgroups; 0: one per core
   std::optional<int> wave;                   ///< --wave 32|64 (host only)
   std::map<std::string, std::string> rungs;  ///< --rung OPERATOR=NAME, repeatable
