@@ -53,13 +53,14 @@ void KvCache::truncate(int64_t slot, int64_t length) {
   have = length;
 }
 
-void KvCache::copy_row(hip::Stream& stream, int64_t from_slot, int64_t to_slot, int64_t position) {
+void KvCache::copy_row(hip::Stream& stream, int64_t from_slot, int64_t to_slot, int64_t position,
+                       int64_t from_position) {
   if (position >= length(from_slot) || position >= length(to_slot))
     throw_invalid(fmt::format("KV cache: row {} is not written in slot {} or {}", position, from_slot, to_slot));
   const size_t row_bytes = static_cast<size_t>(row_) * static_cast<size_t>(dtype_block_bytes(dtype_));
   const size_t from =
       (slot_elements() * static_cast<size_t>(from_slot)) * static_cast<size_t>(dtype_block_bytes(dtype_)) +
-      static_cast<size_t>(position) * row_bytes;
+      static_cast<size_t>(from_position < 0 ? position : from_position) * row_bytes;
   const size_t to = (slot_elements() * static_cast<size_t>(to_slot)) * static_cast<size_t>(dtype_block_bytes(dtype_)) +
                     static_cast<size_t>(position) * row_bytes;
   for (size_t layer = 0; layer < k_.size(); ++layer) {

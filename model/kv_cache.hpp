@@ -39,8 +39,9 @@ class KvCache {
   /// Forgets the positions of the slot from `length` on; the next token goes there.
   void truncate(int64_t slot, int64_t length);
   void check_room(int64_t slot, int64_t n) const;
-  /// Copies row `position` of every layer from one slot to another: the KV-aligned control.
-  void copy_row(hip::Stream& stream, int64_t from_slot, int64_t to_slot, int64_t position);
+  /// Copies row `position` of every layer from one slot to another: the KV-aligned control. `from_position` other than
+  /// -1 is a row that does not belong there, for planted defects.
+  void copy_row(hip::Stream& stream, int64_t from_slot, int64_t to_slot, int64_t position, int64_t from_position = -1);
   /// Rows [0, n) of the slot by writer: {nobody, prefill, decode, aligned}.
   std::vector<int64_t> writers(int64_t slot, int64_t n) const;
   /// Forgets and poisons every row.

@@ -36,6 +36,10 @@ Llama::Llama(std::shared_ptr<const Weights> weights, EngineOptions options)
       own_stream_("model"),
       scratch_(std::make_unique<Scratch>()) {
   const LlamaConfig& c = weights_->config;
+  if (options_.defect == Defect::kKvDtypeIgnored) options_.kv = DType::kF16;
+  if (options_.defect == Defect::kAttentionRungIgnored)
+    options_.rungs.erase("prefill_attention"), options_.rungs.erase("decode_attention");
+  if (options_.defect == Defect::kMatmulRungIgnored) options_.rungs.erase("quant_matmul");
   if (options_.context == 0) options_.context = c.context_length;
   if (options_.context > c.context_length)
     throw_invalid(
@@ -119,7 +123,8 @@ void Llama::enqueue_logits(int64_t first_row, int64_t rows) {
   Scratch& s = *scratch_;
   const hip::AnyView normed = s.normed.view().slice(0, static_cast<size_t>(rows * c.dim));
   const hip::AnyView logits = s.logits.view().slice(0, static_cast<size_t>(rows * c.vocab_size));
-  norm(first_row, rows, weights_->output_norm.view(), {&weights_->output_matrix()});
+  const int64_t before = options_.defect == Defect::kReadoutRowBefore && first_row > 0 ? 1 : 0;
+  norm(first_row - before, rows, weights_->output_norm.view(), {&weights_->output_matrix()});
   stage_first_row_ = first_row;
   stage("final_norm", -1, rows, c.dim, normed);
   s.logits.poison(*stream_);
@@ -249,6 +254,8 @@ void Llama::enqueue_decode(std::span<const int32_t> ids, bool logits, bool argma
     in.n_kv.push_back(static_cast<int32_t>(blind ? position : position + 1));
     pass.max_kv = std::max(pass.max_kv, position + 1);
   }
+  if (options_.defect == Defect::kBatchKvLengths)
+    in.n_kv.assign(in.n_kv.size(), *std::max_element(in.n_kv.begin(), in.n_kv.end()));
   if (options_.graphs && hip::Graph::supported())
     pass.max_kv = std::min(cache_->capacity(), (pass.max_kv + kStepKeys - 1) / kStepKeys * kStepKeys);
   upload_inputs(ids, in);
@@ -299,6 +306,13 @@ std::vector<int32_t> Llama::download_argmax() {
 std::vector<int32_t> Llama::argmax_of_last_logits() {
   enqueue_argmax();
   return download_argmax();
+}
+
+std::vector<float> Llama::last_logits() {
+  if (last_logits_rows_ < 1) throw_invalid("last_logits: no pass has made logits yet");
+  std::vector<float> out(static_cast<size_t>(last_logits_rows_ * weights_->config.vocab_size));
+  download_logits(last_logits_rows_, out.data());
+  return out;
 }
 
 std::string Llama::attention_arithmetic(bool decode_pass) const {

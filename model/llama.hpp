@@ -68,6 +68,8 @@ class Llama {
   std::vector<int32_t> decode_argmax(std::span<const int32_t> ids);
   /// Greedy choice for each row of the last pass that made logits; throws kDeviceFault when a row holds a NaN.
   std::vector<int32_t> argmax_of_last_logits();
+  /// The logits themselves of the last pass that made any, [rows, vocab]: what a readback costs can be measured alone.
+  std::vector<float> last_logits();
 
   /// Called at every stage (model/stages.hpp) from now on. Watched passes run without fusions and recorded steps: same
   /// bits, and every stage exists.

@@ -242,6 +242,7 @@ void Llama::attention(Pass& pass, int64_t layer) {
   const Defect defect = options_.defect;
   const float scale = defect == Defect::kScaleOmitted ? 1.0f : 0.0f;
   const int64_t head_map = defect == Defect::kWrongGqaMap ? 1 : 0;
+  const int64_t v_layer = defect == Defect::kVOfLayerBefore ? std::max<int64_t>(layer - 1, 0) : layer;
   const size_t q_elements = static_cast<size_t>(pass.rows * c.n_heads * c.head_dim);
   const auto workspace_of = [&](size_t floats) -> hip::DeviceView<float> {
     if (s.attention_workspace.count() < floats) {
@@ -257,7 +258,7 @@ void Llama::attention(Pass& pass, int64_t layer) {
     p.head_map = head_map, p.dtype = options_.kv;
     PrefillAttentionArgs args;
     args.q = s.q.view().slice(0, q_elements), args.o = s.attn_out.view().slice(0, q_elements);
-    args.k = cache_->k(layer, pass.slot), args.v = cache_->v(layer, pass.slot);
+    args.k = cache_->k(layer, pass.slot), args.v = cache_->v(v_layer, pass.slot);
     args.scale = scale, args.exp = options_.exp, args.workspace = workspace_of(prefill_attention_workspace(p));
     prefill_attention(stream(), *prefill_rung_, p, args);
     return;
@@ -268,7 +269,7 @@ void Llama::attention(Pass& pass, int64_t layer) {
   const size_t kv_elements = static_cast<size_t>(p.kv_elements());
   DecodeAttentionArgs args;
   args.q = s.q.view().slice(0, q_elements), args.o = s.attn_out.view().slice(0, q_elements);
-  args.k = cache_->k(layer).slice(0, kv_elements), args.v = cache_->v(layer).slice(0, kv_elements);
+  args.k = cache_->k(layer).slice(0, kv_elements), args.v = cache_->v(v_layer).slice(0, kv_elements);
   args.n_kv_of = s.input(Scratch::kNKv, pass.rows);
   args.workspace = workspace_of(decode_attention_workspace(p));
   args.scale = scale, args.exp = options_.exp;

@@ -2,26 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
-
-#include "kernels/tile/quant_blocks.hpp"
 #include "reference/quant_blocks.hpp"
 
 namespace greta::model {
 namespace {
-
-/// Exchanges the six-bit scales of sub-blocks 0 and 1 of every superblock: what a decoder with a wrong index would
-/// read.
-void swap_sub_block_scales(std::vector<char>& bytes) {
-  for (size_t at = 0; at + sizeof(BlockQ4K) <= bytes.size(); at += sizeof(BlockQ4K)) {
-    BlockQ4K block;
-    std::memcpy(&block, bytes.data() + at, sizeof block);
-    const uint8_t first = block.scales[0], second = block.scales[1];
-    block.scales[0] = static_cast<uint8_t>((first & 0xc0) | (second & 0x3f));
-    block.scales[1] = static_cast<uint8_t>((second & 0xc0) | (first & 0x3f));
-    std::memcpy(bytes.data() + at, &block, sizeof block);
-  }
-}
 
 const GgufTensor& tensor_of(const GgufFile& file, const std::string& name) {
   if (const GgufTensor* t = file.find_tensor(name)) return *t;
@@ -31,20 +15,19 @@ const GgufTensor& tensor_of(const GgufFile& file, const std::string& name) {
 }  // namespace
 
 std::shared_ptr<const Weights> load_weights(const GgufFile& file, hip::Stream& stream, Defect defect) {
+  return load_weights(file, stream, load_fault_of(defect));
+}
+
+std::shared_ptr<const Weights> load_weights(const GgufFile& file, hip::Stream& stream, const LoadFault& fault) {
   auto weights = std::make_shared<Weights>();
   weights->config = read_config(file);
   const LlamaConfig& c = weights->config;
 
   const auto upload = [&](const std::string& name, const GgufTensor& t) {
     hip::DeviceTensor out(name, t.type, static_cast<size_t>(t.n_values() / dtype_block_values(t.type)));
-    if (defect == Defect::kSubBlockScaleSwapped && name == "blk.0.attn_q.weight") {
-      if (t.type != DType::kQ4K)
-        throw_invalid(
-            fmt::format("defect q4k-scale-swapped: {} is {}, the defect needs q4_k", name, dtype_name(t.type)));
-      const char* bytes = reinterpret_cast<const char*>(t.data.data());
-      std::vector<char> damaged(bytes, bytes + t.data.size());
-      swap_sub_block_scales(damaged);
-      out.upload_bytes(stream, damaged.data(), damaged.size());
+    if (fault.touches(name)) {
+      const std::vector<char> bytes = damaged_bytes(file, t, fault);
+      out.upload_bytes(stream, bytes.data(), bytes.size());
     } else {
       out.upload_bytes(stream, t.data.data(), t.data.size());
     }
@@ -85,7 +68,10 @@ std::shared_ptr<const Weights> load_weights(const GgufFile& file, hip::Stream& s
     weights->layers.push_back(std::move(layer));
   }
   weights->output_norm = vector_f32("output_norm.weight");
-  if (!c.tied_output) weights->output = matrix("output.weight");
+  const bool dropped = fault.damage == WeightDamage::kDropped;
+  if (dropped && (c.tied_output || fault.tensor != "output.weight"))
+    throw_invalid("planted defect of the loader: only an output matrix of its own can be dropped");
+  if (!c.tied_output && !dropped) weights->output = matrix("output.weight");
   return weights;
 }
 

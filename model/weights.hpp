@@ -9,6 +9,7 @@
 #include "model/config.hpp"
 #include "model/defects.hpp"
 #include "model/gguf.hpp"
+#include "model/weight_damage.hpp"
 
 namespace greta::model {
 
@@ -37,8 +38,9 @@ struct Weights {
   size_t device_bytes = 0;
 };
 
-/// Uploads every tensor. `defect` kSubBlockScaleSwapped damages blk.0.attn_q.weight on the way. Throws kOutOfMemory
+/// Uploads every tensor; a defect of the loader (load_fault_of) damages one of them on the way. Throws kOutOfMemory
 /// with what the model needs.
 std::shared_ptr<const Weights> load_weights(const GgufFile& file, hip::Stream& stream, Defect defect = Defect::kNone);
+std::shared_ptr<const Weights> load_weights(const GgufFile& file, hip::Stream& stream, const LoadFault& fault);
 
 }  // namespace greta::model

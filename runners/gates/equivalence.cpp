@@ -36,10 +36,17 @@ void check_defect(const GateRequest& r) {
   const auto refuse = [&](const char* side, const SideSpec& spec, const char* why) {
     throw_invalid(fmt::format("--defect {} on side {} ({}): {}", info.name, side, spec.text(), why));
   };
+  if (info.caught_by != "gate")
+    throw_invalid(
+        fmt::format("--defect {}: no two paths of one gate can show it; `greta {}` does", info.name, info.caught_by));
   const auto check = [&](const char* name, const SideSpec& spec) {
     if (spec.kind == Kind::kReference) refuse(name, spec, "the reference takes no defects; choose the other side");
-    if (r.defect == model::Defect::kKvAlignedIgnored && !r.kv_aligned)
-      refuse(name, spec, "there is no flag to ignore; add --kv-aligned 1");
+    const bool aligned = r.defect == model::Defect::kKvAlignedIgnored || r.defect == model::Defect::kAlignedRowShifted;
+    if (aligned && !r.kv_aligned) refuse(name, spec, "no row is aligned; add --kv-aligned 1");
+    if (r.defect == model::Defect::kBatchKvLengths && spec.kind != Kind::kBatch)
+      refuse(name, spec, "there is no batch; put it on a batch:N side");
+    if (r.defect == model::Defect::kReadoutRowBefore && (spec.has_decode_passes() || r.span == 0))
+      refuse(name, spec, "every pass makes logits from its first row on; put it on a prefill side and add --span N");
   };
   const bool on_a = r.defect_side != DefectSide::kB, on_b = r.defect_side != DefectSide::kA;
   if (on_a) check("a", r.a);
@@ -92,7 +99,8 @@ class Gate {
       }
       model::EngineOptions options = r_.options;
       options.defect = defective ? r_.defect : model::Defect::kNone;
-      auto& weights = options.defect == model::Defect::kSubBlockScaleSwapped ? damaged : sound;
+      const bool loader = model::load_fault_of(options.defect).damage != model::WeightDamage::kNone;
+      auto& weights = loader ? damaged : sound;
       if (!weights) weights = model::load_weights(*r_.file, stream, options.defect);
       out = run_side(weights, options, {spec, r_.ids, first_, r_.kv_aligned, r_.seed});
     };

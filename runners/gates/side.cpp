@@ -20,7 +20,9 @@ void append(std::vector<float>& to, const std::vector<float>& from) { to.insert(
 /// Replaces rows [from, to) of the sequence by those of the slot that one prefill pass over all ids filled.
 void align_rows(model::Llama& engine, int64_t aligned_slot, int64_t slot, int64_t from, int64_t to) {
   if (engine.options().defect == model::Defect::kKvAlignedIgnored) return;
-  for (int64_t i = from; i < to; ++i) engine.cache().copy_row(engine.stream(), aligned_slot, slot, i);
+  const bool shifted = engine.options().defect == model::Defect::kAlignedRowShifted;
+  for (int64_t i = from; i < to; ++i)
+    engine.cache().copy_row(engine.stream(), aligned_slot, slot, i, shifted && i > 0 ? i - 1 : -1);
 }
 
 /// Feeds the ids in chunks; `chunk` = ids.size() is one prefill pass.
@@ -103,7 +105,8 @@ SideRun run_side(const std::shared_ptr<const model::Weights>& weights, model::En
                  const SideRequest& r) {
   const auto n = static_cast<int64_t>(r.ids.size());
   const bool aligned = r.kv_aligned;
-  const int64_t batch = r.side.kind == Kind::kBatch ? r.side.n : 1;
+  const bool dropped = options.defect == model::Defect::kBatchIgnored;
+  const int64_t batch = r.side.kind == Kind::kBatch && !dropped ? r.side.n : 1;
   options.slots = batch + (aligned ? 1 : 0);
   // Neighbours of a batch may be up to 12 positions ahead of the sequence.
   options.context = std::min<int64_t>(weights->config.context_length, n + (batch > 1 ? 16 : 0));
@@ -113,7 +116,7 @@ SideRun run_side(const std::shared_ptr<const model::Weights>& weights, model::En
   if (options.planting) options.planting->slot = run.place;
   model::Llama engine(weights, options);
   // The rows to align with are written before the log starts: they belong to the other path.
-  if (aligned) engine.prefill(batch, r.ids, n);
+  if (aligned) engine.prefill(batch, r.aligned_ids.empty() ? r.ids : r.aligned_ids, n);
   if (r.watch) r.watch(engine, run.place);
 
   run.side = r.side;

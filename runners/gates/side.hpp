@@ -35,6 +35,8 @@ struct SideRequest {
   /// Called once, before the first pass of the side and after the rows to align with were written: the engine, and the
   /// slot of the sequence. For stage sinks.
   std::function<void(model::Llama& engine, int64_t place)> watch = {};
+  /// What that prefill pass is over when not over `ids`, as many: a control, whose rows must show in the logits.
+  std::span<const int32_t> aligned_ids = {};
 };
 
 /// What happened, as the engine saw it.

@@ -66,7 +66,7 @@ std::string matrix_machine_text() {
 }
 
 const std::shared_ptr<const model::Weights>& ModelAtHand::weights_for(model::Defect defect) {
-  if (defect != model::Defect::kSubBlockScaleSwapped) defect = model::Defect::kNone;
+  if (model::load_fault_of(defect).damage == model::WeightDamage::kNone) defect = model::Defect::kNone;
   auto& at = weights[defect];
   if (!at) {
     hip::Stream stream("upload");
