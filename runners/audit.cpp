@@ -15,8 +15,10 @@ using Register = void (*)(CLI::App&, CommonFlags&);
 
 // One line an audit, in the order of --help.
 constexpr Register kAudits[] = {
-    register_audit_determinism, register_audit_fault,  register_audit_copies,
-    register_audit_memory,      register_audit_matrix,
+    register_audit_determinism, register_audit_fault,      register_audit_copies, register_audit_memory,
+    register_audit_matrix,      register_audit_layout,     register_audit_output, register_audit_knobs,
+    register_audit_drift,       register_audit_complexity, register_audit_decode, register_audit_contradictions,
+    register_audit_instruments, register_audit_defects,
 };
 
 }  // namespace
@@ -46,10 +48,11 @@ AuditSubject audit_subject(const AuditModelFlags& f, const CommonFlags& flags) {
 std::vector<std::string> invocation_without_records(const CommonFlags& flags) {
   std::vector<std::string> words;
   for (size_t i = 0; i < flags.invocation.size(); ++i) {
-    if (flags.invocation[i] == "--json")
+    const std::string& word = flags.invocation[i];
+    if (word == "--json" || word == "--report" || word == "--lang")
       ++i;
-    else if (!flags.invocation[i].starts_with("--json="))
-      words.push_back(flags.invocation[i]);
+    else if (!word.starts_with("--json=") && !word.starts_with("--report=") && !word.starts_with("--lang="))
+      words.push_back(word);
   }
   return words;
 }

@@ -6,10 +6,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <sstream>
 
 #include "kernels/hip/error.hpp"
 
-#include "model/defects.hpp"
+#include "model/weight_damage.hpp"
 #include "runners/isa/code_object.hpp"
 #include "runners/test_steps.hpp"
 #include "runners/verbs.hpp"
@@ -77,6 +78,7 @@ class Plan {
     for (const Room& room : kRooms) google_test(room.binary, room.binary, "", room.limit_s);
     green("verify", {"verify", "--tier", full_ ? "full" : "quick"}, full_ ? 7200 : 900);
     gates();
+    if (full_) audits();
     forensics();
     isa();
     // Not to know how fast: that what the ladders list can be timed, and that timed launches gave right answers.
@@ -143,6 +145,25 @@ class Plan {
     if (full_) green("bisect sweep", words({"bisect", "--tokens", "5", "--sweep"}, true), 1800);
   }
 
+  /// Every audit on the sample, and every seeded defect through every gate that takes it.
+  void audits() {
+    const std::string samples = std::string(GRETA_SOURCE_DIR) + "/model/samples";
+    const std::vector<std::string> model = {"--model", samples + "/sample-llama-a.q4_k_m.gguf"};
+    const std::vector<std::string> input = {"--text-file", samples + "/emma_chapter_1.txt", "--tokens"};
+    const auto audit = [&](const char* name, const char* tokens, std::vector<std::string> more = {}) {
+      std::vector<std::string> words = {"audit", name};
+      words.insert(words.end(), model.begin(), model.end());
+      if (tokens) words.insert(words.end(), input.begin(), input.end()), words.push_back(tokens);
+      words.insert(words.end(), more.begin(), more.end());
+      green(fmt::format("audit {}", name), words, 1800);
+    };
+    audit("layout", nullptr);
+    for (const char* name : {"output", "dtype", "batch", "kv-aligned", "attention", "contradictions", "instruments"})
+      audit(name, "12");
+    audit("drift", "512");
+    audit("defects", "12", {"--every-gate"});
+  }
+
   /// Path against path and both against the reference; then every defect, which must be red, and the control.
   void gates() {
     using results::Verdict;
@@ -172,11 +193,17 @@ class Plan {
     red("gate against itself", gate({"--tokens", "16", "--b", "prefill"}), Verdict::kVacuous, "same", 300);
     for (const model::DefectInfo& defect : model::defect_table())
       for (const char* side : {"b", "both", "a"}) {
-        if (side == std::string_view("a") && (!full_ || defect.decode_only)) continue;
+        if (defect.caught_by != "gate") continue;
+        const bool loader = model::load_fault_of(defect.defect).damage != model::WeightDamage::kNone;
+        const bool needs_paths = defect.gate_words.find("--b ") != std::string_view::npos;
+        if (loader && !full_ && defect.defect != model::Defect::kSubBlockScaleSwapped)
+          continue;  // those: audit defects, full tier
+        if (side == std::string_view("both") && needs_paths) continue;
+        if (side == std::string_view("a") && (!full_ || defect.decode_only || needs_paths)) continue;
         std::vector<std::string> words = gate({"--tokens", "16"});
         words.insert(words.end(), {"--defect", std::string(defect.name), "--defect-side", side});
-        const bool needs_flag = defect.defect == model::Defect::kKvAlignedIgnored;
-        if (needs_flag) words.insert(words.end(), {"--kv-aligned", "1"});
+        std::istringstream more{std::string(defect.gate_words)};
+        for (std::string word; more >> word;) words.push_back(word);
         const Verdict verdict = results::verdict_from_name(defect.expected);
         red(fmt::format("defect {} on {}", defect.name, side), words, verdict,
             verdict == Verdict::kFail ? "at position" : "", 300);

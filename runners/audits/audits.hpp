@@ -19,6 +19,16 @@ void register_audit_fault(CLI::App& audit, CommonFlags& flags);  ///< fault, and
 void register_audit_copies(CLI::App& audit, CommonFlags& flags);
 void register_audit_memory(CLI::App& audit, CommonFlags& flags);
 void register_audit_matrix(CLI::App& audit, CommonFlags& flags);
+void register_audit_layout(CLI::App& audit, CommonFlags& flags);
+void register_audit_output(CLI::App& audit, CommonFlags& flags);
+void register_audit_drift(CLI::App& audit, CommonFlags& flags);
+void register_audit_complexity(CLI::App& audit, CommonFlags& flags);
+void register_audit_contradictions(CLI::App& audit, CommonFlags& flags);
+void register_audit_decode(CLI::App& audit, CommonFlags& flags);
+void register_audit_defects(CLI::App& audit, CommonFlags& flags);
+void register_audit_instruments(CLI::App& audit, CommonFlags& flags);
+/// dtype, batch, kv-aligned, attention.
+void register_audit_knobs(CLI::App& audit, CommonFlags& flags);
 
 /// Flags of an audit that runs a model: --model, the input, the engine.
 struct AuditModelFlags {
@@ -57,7 +67,7 @@ class AuditRecords {
 /// A fresh process launches, copies and checks a little: PASS, or FAIL with what it said.
 results::Outcome probe_in_child();
 
-/// The program's arguments without --json: for children and repeat lines.
+/// The program's arguments without --json, --report and --lang: for children and repeat lines.
 std::vector<std::string> invocation_without_records(const CommonFlags& flags);
 
 }  // namespace greta::runners
