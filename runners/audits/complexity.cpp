@@ -74,7 +74,7 @@ int run_complexity(const Flags& f, const CommonFlags& flags) {
                        {"r2", fit.r2},
                        {"exponent_of_work", bounds.expected},
                        {"lengths", lengths},
-                       {"seconds", seconds}};
+                       {"median_seconds", seconds}};
     fmt::print("  exponent {:.3f}, 95 % interval {:.3f} to {:.3f} (the work's: {:.3f}), r2 {:.4f}\n", fit.exponent,
                fit.low, fit.high, bounds.expected, fit.r2);
     for (size_t i = 0; i < lengths.size(); ++i)

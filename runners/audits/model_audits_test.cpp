@@ -28,6 +28,7 @@ class Cases {
       Record record;
       record.case_name = name;
       measure(record);
+      EXPECT_NO_THROW((void)results::end_line(record, {})) << name << ": its record cannot be written";
       records.push_back(record);
     };
   }
