@@ -164,7 +164,7 @@ void hang() {
 }
 
 void crash() {
-  chain([](Stream&, auto&) { std::raise(SIGSEGV); });
+  chain([](Stream&, auto&) { std::raise(SIGABRT); });
 }
 
 void killed() {
@@ -191,7 +191,7 @@ const std::vector<PlantedProgram>& planted_programs() {
       {"missing-sync", "launch #138 gathers by rows that launch #101 on another stream may not have written yet",
        missing_sync, false},
       {"hang", "launch #137 waits for a flag that nobody sets", hang, true},
-      {"crash", "the program dies of SIGSEGV between launches #136 and #137", crash, false},
+      {"crash", "the program aborts between launches #136 and #137", crash, false},
       {"killed", "the program is killed between launches #136 and #137", killed, false},
   };
   return programs;

@@ -64,8 +64,8 @@ class AuditRecords {
   results::Record base_;
 };
 
-/// A fresh process launches, copies and checks a little: PASS, or FAIL with what it said.
-results::Outcome probe_in_child();
+/// A fresh process launches, copies and checks a little: PASS, or FAIL with what it said. Other words are for tests.
+results::Outcome probe_in_child(std::vector<std::string> words = {"audit", "probe"});
 
 /// The program's arguments without --json, --report and --lang: for children and repeat lines.
 std::vector<std::string> invocation_without_records(const CommonFlags& flags);

@@ -21,6 +21,7 @@ class Audits : public testing::Test {
   struct Run {
     ChildResult child;
     std::vector<results::StoredCase> cases;
+    std::vector<results::Outcome> outcomes;  ///< with one INCOMPLETE for each planned case that did not run
     const results::Record& of(size_t i) const { return cases.at(i).record; }
   };
   Run run(std::vector<std::string> words) {
@@ -32,7 +33,7 @@ class Audits : public testing::Test {
     if (std::filesystem::exists(json)) {
       const results::StoredFile file = results::read_records(json);
       EXPECT_TRUE(file.bad_lines.empty());
-      if (!file.runs.empty()) r.cases = file.runs.back().cases;
+      if (!file.runs.empty()) r.cases = file.runs.back().cases, r.outcomes = file.runs.back().outcomes();
     }
     return r;
   }
@@ -77,7 +78,7 @@ TEST_F(Audits, AMissingWaitIsCalledAsynchronousAndTheLaunchToWaitForIsNamed) {
 }
 
 TEST_F(Audits, CrashesKillsAndHangsAreToldApart) {
-  expect_blame("crash", "between launches", {"signal 11", "plant_scale"});
+  expect_blame("crash", "between launches", {"signal 6", "plant_scale"});
   expect_blame("killed", "between launches", {"signal 9"});
   expect_blame("hang", "hang", {"launch #137", "plant_spin", "no end within"}, {"--limit", "2"});
 }
@@ -178,13 +179,22 @@ TEST_F(Audits, ACellThatDiesCostsItselfAndTheRestIsMeasured) {
   const Run r = run(words);
   EXPECT_TRUE(r.child.exited_with(kUnfinished)) << r.child.out << r.child.err;
   ASSERT_EQ(r.cases.size(), 9u);
-  const char* ended[] = {nullptr, "signal 11", "no end within 4 s", nullptr, "signal 9", nullptr, nullptr, nullptr};
+  const char* ended[] = {nullptr, "signal 6", "no end within 4 s", nullptr, "signal 9", nullptr, nullptr, nullptr};
   for (size_t i = 0; i < 8; ++i) {
     EXPECT_EQ(r.of(i).outcome.verdict, ended[i] ? results::Verdict::kIncomplete : results::Verdict::kPass) << i;
     if (ended[i]) {
       EXPECT_NE(r.of(i).outcome.reason.find(ended[i]), std::string::npos) << r.of(i).outcome.reason;
     }
   }
+}
+
+TEST_F(Audits, NoCellRunsOnADeviceThatDoesNotAnswer) {
+  const Run r = run({"matrix", "--model", kModel, "--text-file", kText, "--tokens", "4", "--span", "2", "--kv", "fp16",
+                     "--plant", "2=dead-device"});
+  EXPECT_TRUE(r.child.exited_with(kInfrastructure)) << r.child.out << r.child.err;
+  ASSERT_EQ(r.cases.size(), 1u);
+  EXPECT_EQ(r.of(0).outcome.verdict, results::Verdict::kPass);
+  EXPECT_EQ(results::exit_code(r.outcomes), kUnfinished) << "cells that were planned and did not run";
 }
 
 TEST_F(Audits, ARedCellIsRedAndAnIdleKnobIsVacuous) {

@@ -64,12 +64,10 @@ int run_planted(const Flags& f) {
 
 }  // namespace
 
-results::Outcome probe_in_child() {
-  const ChildResult child = run_child({.argv = {program_path(), "audit", "probe"},
-                                       .limit_s = 60,
-                                       .folder = {},
-                                       .environment = {},
-                                       .file_size_limit = {}});
+results::Outcome probe_in_child(std::vector<std::string> words) {
+  words.insert(words.begin(), program_path());
+  const ChildResult child =
+      run_child({.argv = words, .limit_s = 60, .folder = {}, .environment = {}, .file_size_limit = {}});
   if (child.exited_with(kGreen)) return {Verdict::kPass, ""};
   return {Verdict::kFail, fmt::format("probe of the device: {}; {}", child.how_it_ended(), last_lines(child.err, 4))};
 }

@@ -25,6 +25,9 @@ struct Flags {
   bool attribute = false;
 };
 
+/// As a plant: the probe before that cell fails.
+constexpr const char* kDeadDevice = "dead-device";
+
 struct Cell {
   std::string name;
   std::vector<std::string> words;  ///< arguments of greta
@@ -152,7 +155,9 @@ int run_matrix(Flags f, const CommonFlags& flags) {
   std::vector<results::Record> done;
   for (size_t i = 0; i < cells.size(); ++i) {
     const Cell& cell = cells[i];
-    if (const auto probed = probe_in_child(); probed.verdict != Verdict::kPass)
+    const bool dead = cell.plant == kDeadDevice;
+    if (const auto probed = dead ? probe_in_child({"audit", "planted", "out-of-bounds"}) : probe_in_child();
+        probed.verdict != Verdict::kPass)
       throw Error(ErrorKind::kNoDevice, fmt::format("matrix: before cell {} of {}: {}; the cells left are INCOMPLETE",
                                                     i + 1, cells.size(), probed.reason));
     records.run(cell.name, [&](results::Record& r) {
@@ -199,7 +204,8 @@ void register_audit_matrix(CLI::App& audit, CommonFlags& flags) {
   verb->add_option("--limit", f->limit_s, "seconds a cell")->check(CLI::PositiveNumber)->capture_default_str();
   verb->add_flag("--attribute", f->attribute, "look for who is to blame when a cell ends by a fault");
   verb->add_option("--plant", f->plants,
-                   "CELL=crash|hang|killed|out-of-bounds|...: that cell runs `audit planted NAME`");
+                   "CELL=crash|hang|killed|out-of-bounds|...: that cell runs `audit planted NAME`; "
+                   "CELL=dead-device: the probe before it fails");
   verb->callback([f, &flags] { flags.exit_code = run_matrix(*f, flags); });
 }
 
