@@ -15,6 +15,7 @@
 #include "kernels/decode_attention/rungs.hpp"
 #include "reference/decode_attention.hpp"
 #include "verify/attention_inputs.hpp"
+#include "verify/matrix_calibration.hpp"
 
 namespace greta::bench {
 namespace {

@@ -13,6 +13,7 @@
 #include "bench/workload.hpp"
 #include "reference/prefill_attention.hpp"
 #include "verify/attention_inputs.hpp"
+#include "verify/matrix_calibration.hpp"
 
 namespace greta::bench {
 namespace {

@@ -7,6 +7,7 @@
 #include "kernels/add_rms_norm/add_rms_norm.hpp"
 #include "kernels/embedding/embedding.hpp"
 #include "kernels/kv_store/kv_store.hpp"
+#include "kernels/quant_matmul/quant_matmul_group.hpp"
 #include "kernels/residual_add/residual_add.hpp"
 #include "kernels/rms_norm/rms_norm.hpp"
 #include "kernels/rope/rope.hpp"
@@ -123,44 +124,100 @@ void Llama::norm(int64_t first_row, int64_t rows, hip::AnyView weight,
             .y = normed});
 }
 
+namespace {
+
+QuantMatmulProblem problem_of(const DeviceMatrix& w, hip::AnyView x, hip::AnyView y, int64_t m) {
+  QuantMatmulProblem p;
+  p.m = m, p.n_out = w.rows, p.n_in = w.cols, p.weights = w.dtype(), p.x = x.dtype(), p.y = y.dtype();
+  return p;
+}
+
+const QuantMatmulRung& matmul_rung(const EngineOptions& options, const QuantMatmulProblem& p) {
+  const auto it = options.rungs.find("quant_matmul");
+  if (it != options.rungs.end()) {
+    // A rung made for few rows cannot serve a prefill pass and the other way round: there the default stays.
+    const QuantMatmulRung& wanted = find_rung("quant_matmul", quant_matmul_ladder(), it->second);
+    if (wanted.accepts(p).empty()) return wanted;
+  }
+  return quant_matmul_default_rung(p);
+}
+
+/// X as activation blocks, made when they are not there yet.
+template <class Scratch>
+hip::AnyView quantised(Scratch& s, hip::AnyView blocks, const QuantMatmulProblem& p, hip::AnyView x, hip::Stream& on) {
+  if (s.blocks_of != x.data() || s.blocks_type != p.activation_blocks()) {
+    quantize_activations(on, p, x, blocks);
+    s.blocks_of = x.data(), s.blocks_type = p.activation_blocks();
+  }
+  return blocks;
+}
+
+/// Matmuls of one input that are one launch: of one weights type, on a rung that takes several matrices.
+template <class Product>
+struct Group {
+  const QuantMatmulRung* rung;
+  std::vector<Product> products;
+};
+template <class Product>
+std::vector<Group<Product>> groups_of(const EngineOptions& options, std::initializer_list<Product> products,
+                                      hip::AnyView x, int64_t m) {
+  std::vector<Group<Product>> groups;
+  for (const Product& product : products) {
+    const QuantMatmulRung& rung = matmul_rung(options, problem_of(*product.w, x, product.y, m));
+    const auto joins = [&](const Group<Product>& group) {
+      const Product& first = group.products.front();
+      return group.products.size() < size_t{kMatmulGroup} && group.rung == &rung &&
+             first.w->dtype() == product.w->dtype() && first.w->cols == product.w->cols &&
+             first.y.dtype() == product.y.dtype();
+    };
+    const auto found = options.fuse && quant_matmul_group_rung(rung) ? std::find_if(groups.begin(), groups.end(), joins)
+                                                                     : groups.end();
+    if (found == groups.end())
+      groups.push_back({&rung, {product}});
+    else
+      found->products.push_back(product);
+  }
+  return groups;
+}
+
+}  // namespace
+
+/// What no group takes in stands side by side in a recorded step's graph (a single row fills no GPU).
 void Llama::matmuls(std::initializer_list<Product> products, hip::AnyView x, int64_t m) {
+  const auto groups = groups_of(options_, products, x, m);
   // Side by side only when the input is ready in the form that all of them read: none may quantise it on the way.
-  bool ready = recording_ && products.size() <= std::size(side_streams_) + 1;
+  bool ready = recording_ && groups.size() <= std::size(side_streams_) + 1;
   for (const Product& p : products) {
     const DType blocks = blocks_for({p.w}, DType::kF32);
     ready = ready && (blocks == DType::kF32 || (scratch_->blocks_of == x.data() && scratch_->blocks_type == blocks));
   }
+  const auto launch = [&](const Group<Product>& group, hip::Stream& on) {
+    const std::vector<Product>& all = group.products;
+    if (all.size() == 1) return matmul(*all[0].w, x, all[0].y, m, on);
+    QuantMatmulGroupProblem p;
+    const QuantMatmulProblem first = problem_of(*all[0].w, x, all[0].y, m);
+    p.m = m, p.n_in = first.n_in, p.weights = first.weights, p.x = first.x, p.y = first.y;
+    p.n_out = first.n_out, p.n_out_1 = all[1].w->rows, p.n_out_2 = all.size() > 2 ? all[2].w->rows : 0;
+    QuantMatmulGroupArgs args;
+    args.x =
+        first.quantised() ? quantised(*scratch_, blocks_view(first.activation_blocks(), m, p.n_in), first, x, on) : x;
+    for (size_t i = 0; i < all.size(); ++i) args.weights[i] = all[i].w->data.view(), args.y[i] = all[i].y;
+    quant_matmul_group(on, *quant_matmul_group_rung(*group.rung), p, args);
+  };
   size_t side = 0;
-  for (const Product& p : products) {
-    if (!ready || &p == products.begin()) continue;
+  for (size_t i = 1; i < groups.size() && ready; ++i) {
     hip::start_after(side_streams_[side], stream());
-    matmul(*p.w, x, p.y, m, side_streams_[side++]);
+    launch(groups[i], side_streams_[side++]);
   }
-  for (const Product& p : products)
-    if (!ready || &p == products.begin()) matmul(*p.w, x, p.y, m, stream());
+  for (size_t i = 0; i < (ready ? 1 : groups.size()); ++i) launch(groups[i], stream());
   for (size_t i = 0; i < side; ++i) hip::start_after(stream(), side_streams_[i]);
 }
 
 void Llama::matmul(const DeviceMatrix& w, hip::AnyView x, hip::AnyView y, int64_t m, hip::Stream& on) {
-  QuantMatmulProblem p;
-  p.m = m, p.n_out = w.rows, p.n_in = w.cols, p.weights = w.dtype(), p.x = x.dtype(), p.y = y.dtype();
-  const auto it = options_.rungs.find("quant_matmul");
-  const QuantMatmulRung* rung = &quant_matmul_default_rung(p);
-  if (it != options_.rungs.end()) {
-    // A rung made for few rows cannot serve a prefill pass and the other way round: there the default stays.
-    const QuantMatmulRung& wanted = find_rung("quant_matmul", quant_matmul_ladder(), it->second);
-    if (wanted.accepts(p).empty()) rung = &wanted;
-  }
-  hip::AnyView input = x;
-  if (p.quantised()) {
-    Scratch& s = *scratch_;
-    input = blocks_view(p.activation_blocks(), m, p.n_in);
-    if (s.blocks_of != x.data() || s.blocks_type != p.activation_blocks()) {
-      quantize_activations(on, p, x, input);
-      s.blocks_of = x.data(), s.blocks_type = p.activation_blocks();
-    }
-  }
-  quant_matmul(on, *rung, p, {.weights = w.data.view(), .x = input, .y = y});
+  const QuantMatmulProblem p = problem_of(w, x, y, m);
+  const hip::AnyView input =
+      p.quantised() ? quantised(*scratch_, blocks_view(p.activation_blocks(), m, p.n_in), p, x, on) : x;
+  quant_matmul(on, matmul_rung(options_, p), p, {.weights = w.data.view(), .x = input, .y = y});
 }
 
 void Llama::rotate_and_store(Pass& pass, int64_t layer) {

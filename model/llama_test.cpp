@@ -24,6 +24,7 @@ std::shared_ptr<const Weights> tiny(const char* type) {
 struct Ran {
   std::vector<float> logits;
   std::set<std::string> kernels;  ///< names up to '<'
+  uint64_t groups_of[4] = {};     ///< launches of so many matrices at once (2, 3)
   uint64_t launches = 0;
 };
 
@@ -46,6 +47,8 @@ Ran run(const std::shared_ptr<const Weights>& weights, EngineOptions options, bo
   for (const auto& row : log.rows()) {
     ran.kernels.insert(row.kernel.substr(0, row.kernel.find('<')));
     ran.launches += row.count;
+    for (const int n : {2, 3})
+      if (row.kernel.ends_with("> x" + std::to_string(n))) ran.groups_of[n] += row.count;
   }
   if (watched) {
     for (const StageInfo& stage : stage_table())
@@ -75,6 +78,30 @@ TEST(Llama, FusionsKeepEveryBit) {
       const Ran watched = run(weights, options, true);
       EXPECT_TRUE(watched.logits == fused.logits) << "watching stages runs the sequence";
     }
+}
+
+TEST(Llama, MatmulsOfOneInputAreOneLaunchWithTheSameBits) {
+  // Passes: two prompts and four tokens, two layers each.
+  struct Row {
+    const char* type;
+    const char* rung;  ///< that takes groups; null: the default
+    bool v_apart;      ///< in some layers V has another type than Q and K
+  };
+  for (const Row& row :
+       {Row{"f16", nullptr, false}, Row{"q8_0", "gemm_q8_0_v2", false}, Row{"q4_k_m", "gemv_q4_k_v3", true}}) {
+    const auto weights = tiny(row.type);
+    EngineOptions options;
+    if (row.rung) options.rungs["quant_matmul"] = row.rung;
+    const Ran grouped = run(weights, options);
+    options.fuse = false;
+    const Ran single = run(weights, options);
+    EXPECT_GT(grouped.groups_of[2], 0u) << row.type << ": gate and up";
+    // Gate and up join in every layer; q, k and v in every one where they have one type, else q and k.
+    EXPECT_GT(grouped.groups_of[3], 0u) << row.type;
+    EXPECT_EQ(grouped.groups_of[3] < grouped.groups_of[2], row.v_apart) << row.type;
+    EXPECT_EQ(single.groups_of[2] + single.groups_of[3], 0u) << row.type;
+    EXPECT_TRUE(grouped.logits == single.logits) << row.type;
+  }
 }
 
 TEST(Llama, ANamedRungRunsItsSequence) {

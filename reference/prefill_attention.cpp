@@ -46,13 +46,6 @@ struct Paths {
   double numerator, denominator, exps;
 };
 
-/// Error of a sum of n products on matrix tiles, in units of u times the sum of their magnitudes: the largest of the
-/// models'.
-double matrix_coefficient(int64_t n) {
-  const auto steps = [n](int64_t of) { return static_cast<double>((n + of - 1) / of); };
-  return std::max({8 + 2.01 * steps(8), 10.5 * steps(16), static_cast<double>(n)});
-}
-
 Paths paths_of(Arithmetic arithmetic, int64_t n) {
   if (arithmetic == Arithmetic::kTwoPass) return {static_cast<double>(n), static_cast<double>(n), 1.0};
   const int64_t splits = (n + kTwinSplit - 1) / kTwinSplit;

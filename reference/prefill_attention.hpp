@@ -24,18 +24,11 @@
 
 #include <string_view>
 
-#include "kernels/hip/matrix_model.hpp"
 #include "kernels/prefill_attention/prefill_attention_problem.hpp"
 #include "reference/exp2_error.hpp"
+#include "reference/matrix_machine.hpp"
 
 namespace greta::reference {
-
-/// The machine whose bits matrix tiles have: its model, and the wave, which decides where keys stand among the depths
-/// of a tile (kernels/tile/kv_layout.hpp). Hopper's bits do not depend on that.
-struct MatrixMachine {
-  MatrixModel model = MatrixModel::kCdna3;
-  int wave = 64;
-};
 
 inline constexpr int kTwinTile = 64;    ///< keys per tile of online softmax
 inline constexpr int kTwinSplit = 512;  ///< keys per split

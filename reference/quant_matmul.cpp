@@ -103,7 +103,20 @@ Sums float_sums(const QuantMatmulProblem& p, const void* weights, std::span<cons
 
 }  // namespace
 
-Bounded quant_matmul_oracle(const QuantMatmulProblem& p, const void* weights, std::span<const float> x) {
+bool matmul_on_matrix_tiles(const QuantMatmulProblem& p, std::string_view arithmetic) {
+  const std::string_view plain = p.weights == DType::kQ4K   ? "q4_k_i8"
+                                 : p.weights == DType::kQ6K ? "q6_k_i8"
+                                 : p.quantised()            ? "q8_0_i8"
+                                                            : "f32_lanes64";
+  if (arithmetic.empty() || arithmetic == plain) return false;
+  const bool tiles = (p.weights == DType::kF16 || p.weights == DType::kBF16) && p.x == p.weights && p.n_in % 8 == 0;
+  if (tiles && arithmetic == "mma_f32") return true;
+  throw_invalid("quant_matmul: unknown arithmetic id '" + std::string(arithmetic) + "'; known for this problem: " +
+                std::string(plain) + (tiles ? ", mma_f32" : "") + " (" + to_line(p) + ")");
+}
+
+Bounded quant_matmul_oracle(const QuantMatmulProblem& p, const void* weights, std::span<const float> x,
+                            std::string_view arithmetic) {
   const auto blocks = static_cast<double>(p.weight_blocks_per_row());
   const Sums sums = p.quantised() ? quantised_sums(p, weights, x) : float_sums(p, weights, x);
   double links = 0;
@@ -120,6 +133,7 @@ Bounded quant_matmul_oracle(const QuantMatmulProblem& p, const void* weights, st
     default:
       links = 4 * std::ceil(static_cast<double>(p.n_in) / 256) + 6;
   }
+  if (matmul_on_matrix_tiles(p, arithmetic)) links = matrix_coefficient((p.n_in + 31) / 32 * 32);
   const double absolute =
       kTinyF32 * (p.quantised() ? blocks * largest_integer_sum(p.weights) : 2 * static_cast<double>(p.n_in));
   Bounded out;

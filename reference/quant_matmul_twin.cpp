@@ -1,4 +1,5 @@
 // The order-faithful twin of quantised matmul.
+#include "kernels/tile/operand_tile_layout.hpp"
 #include "reference/quant_blocks.hpp"
 #include "reference/quant_matmul.hpp"
 
@@ -113,10 +114,41 @@ void float_rows(const QuantMatmulProblem& p, const void* weights, std::span<cons
   }
 }
 
+/// Of depth d in the sequence of a row's matrix tiles, the column.
+int64_t column_at(int wave, int64_t depth) {
+  const auto in_run = static_cast<int>(depth % kRunColumns);
+  return depth / kRunColumns * kRunColumns + run_column(wave, in_run / 16, in_run % 16);
+}
+
+void matrix_rows(const QuantMatmulProblem& p, const void* weights, std::span<const float> x, MatrixMachine machine,
+                 std::vector<float>& y) {
+  const int64_t depths = (p.n_in + kRunColumns - 1) / kRunColumns * kRunColumns;
+  const auto* const stored = static_cast<const uint16_t*>(weights);
+  std::vector<uint16_t> a(static_cast<size_t>(p.m * depths), 0), b(static_cast<size_t>(depths * p.n_out), 0);
+  for (int64_t d = 0; d < depths; ++d) {
+    const int64_t c = column_at(machine.wave, d);
+    if (c >= p.n_in) continue;
+    for (int64_t i = 0; i < p.m; ++i) {
+      const float v = x[static_cast<size_t>(i * p.n_in + c)];
+      a[static_cast<size_t>(i * depths + d)] = p.x == DType::kF16 ? from_f32<half_t>(v).bits : from_f32<bf16_t>(v).bits;
+    }
+    for (int64_t r = 0; r < p.n_out; ++r) b[static_cast<size_t>(d * p.n_out + r)] = stored[r * p.n_in + c];
+  }
+  std::fill(y.begin(), y.end(), 0.0f);
+  matrix_multiply(machine.model, p.weights, static_cast<int>(p.m), static_cast<int>(p.n_out), static_cast<int>(depths),
+                  a.data(), b.data(), y.data(), y.data());
+  for (float& v : y) v = round_to(p.y, v);
+}
+
 }  // namespace
 
-std::vector<float> quant_matmul_twin(const QuantMatmulProblem& p, const void* weights, std::span<const float> x) {
+std::vector<float> quant_matmul_twin(const QuantMatmulProblem& p, const void* weights, std::span<const float> x,
+                                     std::string_view arithmetic, MatrixMachine machine) {
   std::vector<float> y(static_cast<size_t>(p.m * p.n_out));
+  if (matmul_on_matrix_tiles(p, arithmetic)) {
+    matrix_rows(p, weights, x, machine, y);
+    return y;
+  }
   if (!p.quantised()) {
     float_rows(p, weights, x, y);
     return y;

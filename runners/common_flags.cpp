@@ -121,12 +121,15 @@ void add_common_flags(CLI::App& app, CommonFlags& flags) {
       ->type_name("hw|portable")
       ->group(group);
   app.add_option_function<std::string>(
-         "--matrix-model",
-         [&flags](const std::string& name) {
-           using Model = hip::ExecConfig::MatrixModel;
-           flags.matrix_model = name == "cdna3" ? Model::kCdna3 : name == "hopper" ? Model::kHopper : Model::kFmaf;
-         },
+         "--matrix-model", [&flags](const std::string& name) { flags.matrix_model = matrix_model_from_name(name); },
          "bits of matrix tiles on host (default cdna3)")
+      ->check(CLI::IsMember({"cdna3", "hopper", "fmaf"}))
+      ->type_name("cdna3|hopper|fmaf")
+      ->group(group);
+  app.add_option_function<std::string>(
+         "--expect-matrix-model",
+         [](const std::string& name) { verify::expect_matrix_model(matrix_model_from_name(name)); },
+         "what predicts the bits of matrix tiles (default: the device's own model)")
       ->check(CLI::IsMember({"cdna3", "hopper", "fmaf"}))
       ->type_name("cdna3|hopper|fmaf")
       ->group(group);

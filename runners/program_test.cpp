@@ -29,7 +29,8 @@ TEST(Layers, ListIsRead) {
 TEST(Program, HelpAndVersionAreGreen) {
   const ChildResult help = greta({"--help"});
   EXPECT_TRUE(help.exited_with(0)) << help.how_it_ended();
-  for (const char* flag : {"--json", "--workers", "--wave", "--rung", "--exp", "--matrix-model", "--seed", "--layers"})
+  for (const char* flag : {"--json", "--workers", "--wave", "--rung", "--exp", "--matrix-model",
+                           "--expect-matrix-model", "--seed", "--layers"})
     EXPECT_NE(help.out.find(flag), std::string::npos) << flag;
   const ChildResult version = greta({"--version"});
   EXPECT_TRUE(version.exited_with(0));
@@ -45,6 +46,7 @@ TEST(Program, UsageErrorsExit2WithAMessage) {
       {"--wave"},
       {"--exp", "fast", "test"},
       {"--matrix-model", "cdna9", "test"},
+      {"--expect-matrix-model", "cdna9", "test"},
       {"--workers", "-1", "test"},
       {"--workers", "many", "test"},
       {"--seed", "-1", "test"},

@@ -59,7 +59,8 @@ std::vector<std::string> handed_on(const CommonFlags& flags) {
   std::vector<std::string> words;
   for (size_t i = 0; i < flags.invocation.size(); ++i) {
     const std::string& word = flags.invocation[i];
-    for (const std::string name : {"--workers", "--wave", "--exp", "--matrix-model", "--seed", "--rung"}) {
+    for (const std::string name :
+         {"--workers", "--wave", "--exp", "--matrix-model", "--expect-matrix-model", "--seed", "--rung"}) {
       if (word == name && i + 1 < flags.invocation.size()) words.insert(words.end(), {word, flags.invocation[i + 1]});
       if (word.rfind(name + "=", 0) == 0) words.push_back(word);
     }

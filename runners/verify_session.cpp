@@ -24,11 +24,9 @@ std::string flag_words(const CommonFlags& flags) {
   if (flags.wave) out += fmt::format(" --wave {}", *flags.wave);
   if (flags.workers) out += fmt::format(" --workers {}", flags.workers);
   if (flags.exp) out += fmt::format(" --exp {}", *flags.exp == ExpMode::kHardware ? "hw" : "portable");
-  using Model = hip::ExecConfig::MatrixModel;
-  if (flags.matrix_model)
-    out += fmt::format(" --matrix-model {}", *flags.matrix_model == Model::kCdna3    ? "cdna3"
-                                             : *flags.matrix_model == Model::kHopper ? "hopper"
-                                                                                     : "fmaf");
+  if (flags.matrix_model) out += fmt::format(" --matrix-model {}", matrix_model_name(*flags.matrix_model));
+  if (const auto model = verify::expected_matrix_model())
+    out += fmt::format(" --expect-matrix-model {}", matrix_model_name(*model));
   return out;
 }
 
@@ -205,6 +203,8 @@ VerifySession::Digests VerifySession::run_new_process(const std::string& filter)
   if (flags_.workers) argv.insert(argv.end(), {"--workers", std::to_string(flags_.workers)});
   if (flags_.matrix_model)
     argv.insert(argv.end(), {"--matrix-model", std::string(matrix_model_name(*flags_.matrix_model))});
+  if (const auto model = verify::expected_matrix_model())
+    argv.insert(argv.end(), {"--expect-matrix-model", std::string(matrix_model_name(*model))});
   argv.insert(argv.end(), {"--exp", exp_ == ExpMode::kHardware ? "hw" : "portable"});
   const ScratchFile records;
   argv.insert(argv.end(), {"--json", records.path()});

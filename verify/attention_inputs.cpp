@@ -243,12 +243,6 @@ Data with_more_capacity(const PrefillAttentionProblem& p, const Data& data) {
   return out;
 }
 
-reference::MatrixMachine matrix_machine() {
-  if (hip::platform_name() == "cuda") return {MatrixModel::kHopper, 32};
-  if (hip::platform_name() == "rocm") return {MatrixModel::kCdna3, 64};
-  return {hip::exec_config().matrix_model, hip::exec_config().wave};
-}
-
 void keep_hidden_values_finite(const PrefillAttentionProblem& p, Data& data) {
   Tensor& v = data["v"];
   for (int64_t b = 0; b < p.batch; ++b) {

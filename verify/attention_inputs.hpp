@@ -52,8 +52,6 @@ inline constexpr int64_t kPaddingRows = 13;
 
 /// Rungs on matrix tiles: their bits are a machine's, and the rows of a tile share its V.
 inline bool on_matrix_tiles(const std::string& arithmetic) { return arithmetic == "online_mma"; }
-/// The machine whose bits matrix tiles have here: the device's, on host the configured one.
-reference::MatrixMachine matrix_machine();
 /// NaN in a row of V that some query of its sequence does not see becomes 0. On matrix tiles a weight of zero times NaN
 /// is NaN: there V of a sequence has to be finite as far as its cache is filled.
 void keep_hidden_values_finite(const PrefillAttentionProblem& p, Data& data);

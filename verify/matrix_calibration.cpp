@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <map>
 
 #include "kernels/hip/error.hpp"
 #include "kernels/hip/runtime.hpp"
@@ -155,6 +156,11 @@ bool same(float x, float y) {
   return a == b || (x == 0 && y == 0);
 }
 
+std::optional<MatrixModel>& expected_model() {
+  static std::optional<MatrixModel> model;
+  return model;
+}
+
 std::string describe(const Format& f, const Tile& t, int at, float got, float want) {
   std::string text = fmt::format("got {:a}, want {:a} = {:a}", got, want, t.c[at]);
   for (int k = 0; k < 16; ++k)
@@ -249,9 +255,17 @@ CalibrationRow compare_bytes(const ByteTile& shape, bool extremes, int64_t outpu
 }  // namespace
 
 MatrixModel matrix_model_in_use() {
+  if (expected_model()) return *expected_model();
   if (hip::platform_name() == "host") return hip::exec_config().matrix_model;
   return hip::platform_name() == "cuda" ? MatrixModel::kHopper : MatrixModel::kCdna3;
 }
+
+void expect_matrix_model(std::optional<MatrixModel> model) { expected_model() = model; }
+std::optional<MatrixModel> expected_matrix_model() { return expected_model(); }
+
+reference::MatrixMachine matrix_machine() { return {matrix_model_in_use(), hip::device_info().wave_size}; }
+
+bool on_matrix_machine(std::string_view arithmetic) { return arithmetic == "online_mma" || arithmetic == "mma_f32"; }
 
 std::string calibration_state_name(State state) {
   return state == State::kVerified ? "verified" : state == State::kRefuted ? "refuted" : "unverified";
@@ -312,17 +326,21 @@ results::Outcome judge_calibration(const Calibration& calibration, DType dtype) 
 }
 
 const Calibration& matrix_calibration_here() {
-  static const Calibration once = [] {
-    const MatrixModel model = matrix_model_in_use();
-    // On host nothing can be learnt from a run: no verb shall pay for it.
-    if (hip::platform_name() == "host")
-      return Calibration{
-          .model = model,
-          .text = fmt::format("the tiles of the host platform are the model itself ({})", matrix_model_name(model)),
-          .rows = {}};
-    return calibrate_matrix_model(model, kCalibrationGlance, 1);
-  }();
-  return once;
+  static std::map<std::pair<MatrixModel, MatrixModel>, Calibration>
+      known;  // by model and, on host, what tiles run with
+  const MatrixModel model = matrix_model_in_use();
+  const std::pair key(model, hip::exec_config().matrix_model);
+  const auto found = known.find(key);
+  if (found != known.end()) return found->second;
+  // On host nothing can be learnt from a run when the tiles are run with the model: no verb shall pay for it.
+  if (hip::platform_name() == "host" && model == hip::exec_config().matrix_model)
+    return known
+        .emplace(key, Calibration{.model = model,
+                                  .text = fmt::format("the tiles of the host platform are the model itself ({})",
+                                                      matrix_model_name(model)),
+                                  .rows = {}})
+        .first->second;
+  return known.emplace(key, calibrate_matrix_model(model, kCalibrationGlance, 1)).first->second;
 }
 
 }  // namespace greta::verify

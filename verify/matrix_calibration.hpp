@@ -9,16 +9,27 @@
 // model made one fraction bit short, and that must be found out on wide exponents.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/hip/matrix_model.hpp"
+#include "reference/matrix_machine.hpp"
 #include "results/record.hpp"
 
 namespace greta::verify {
 
-/// The model of the device at hand: hopper on cuda, cdna3 on rocm; on host the one that its tiles are run with.
+/// The model that predicts the device at hand: hopper on cuda, cdna3 on rocm; on host the one that its tiles are run
+/// with. expect_matrix_model() puts another in its place (`greta verify --expect-matrix-model`): the way to see, on any
+/// device, what a model that is wrong leads to. Before anything asked for a calibration; nullopt: the device's again.
 MatrixModel matrix_model_in_use();
+void expect_matrix_model(std::optional<MatrixModel> model);
+std::optional<MatrixModel> expected_matrix_model();
+/// That model, with the wave of the device.
+reference::MatrixMachine matrix_machine();
+/// Whether bits of an arithmetic id are a matrix machine's.
+bool on_matrix_machine(std::string_view arithmetic);
 
 struct CalibrationRow {
   DType dtype;               ///< kF16, kBF16 or kI8
@@ -53,7 +64,7 @@ Calibration calibrate_matrix_model(MatrixModel model, int64_t outputs, uint64_t 
 /// found out.
 results::Outcome judge_calibration(const Calibration& calibration, DType dtype);
 
-/// The state on this device for matrix_model_in_use(): once a process, at kCalibrationGlance outputs, when first asked.
+/// The state on this device for matrix_model_in_use(): at kCalibrationGlance outputs, when first asked for that model.
 const Calibration& matrix_calibration_here();
 
 }  // namespace greta::verify

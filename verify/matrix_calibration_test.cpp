@@ -5,6 +5,8 @@
 
 #include "kernels/hip/runtime.hpp"
 #include "verify/exec_knobs.hpp"
+#include "verify/operator.hpp"
+#include "verify/tiers.hpp"
 
 namespace greta::verify {
 namespace {
@@ -69,6 +71,43 @@ TEST_F(MatrixCalibration, OneFractionBitLessIsFoundOutByTheControl) {
     c.rows.clear();
     EXPECT_EQ(judge_calibration(c, DType::kI8).verdict, results::Verdict::kVacuous) << "nothing compared";
   }
+}
+
+TEST_F(MatrixCalibration, ARefutedModelTakesTheExactTierOfMatrixTilesAway) {
+  struct Restore {
+    ~Restore() { expect_matrix_model(std::nullopt); }
+  } restore;
+  const ScopedExecConfig scope(with(MatrixModel::kCdna3, 64));
+  const auto outcome = [](const char* op, const char* rung, const char* problem) {
+    return CaseRunner(find_operator(op), rung, problem, 1, ExpMode::kPortable).check("E1").outcome;
+  };
+  const char* const kMatmul = "m=3 n_out=5 n_in=64 weights=f16 x=f16 y=f32";
+  const char* const kAttention = "n_tokens=3 n_kv=9 n_heads=1 n_kv_heads=1 head_dim=64 dtype=f16";
+  EXPECT_EQ(outcome("quant_matmul", "gemm_float_v2", kMatmul).verdict, results::Verdict::kPass);
+  expect_matrix_model(MatrixModel::kHopper);
+  EXPECT_EQ(matrix_calibration_here().state, State::kRefuted);
+  for (const auto& [op, rung, problem] :
+       {std::tuple{"quant_matmul", "gemm_float_v2", kMatmul}, std::tuple{"quant_matmul", "gemv_float_v2", kMatmul},
+        std::tuple{"prefill_attention", "v4", kAttention}}) {
+    const results::Outcome o = outcome(op, rung, problem);
+    EXPECT_EQ(o.verdict, results::Verdict::kSkip) << op;
+    EXPECT_NE(o.reason.find("hopper is refuted"), std::string::npos) << o.reason;
+  }
+  EXPECT_EQ(outcome("quant_matmul", "gemm_float_v1", kMatmul).verdict, results::Verdict::kPass) << "no matrix tiles";
+  // The seeded mistake of this rule: the skip left out. The twin of the wrong machine then blames the kernel.
+  const Operator& op = find_operator("quant_matmul");
+  const Data data = op.draw(op.normalise(kMatmul), Inputs::kRandom, 1);
+  expect_matrix_model(std::nullopt);
+  const auto own = op.twin(op.normalise(kMatmul), "mma_f32", data);
+  expect_matrix_model(MatrixModel::kHopper);
+  EXPECT_NE(own[0].bytes, op.twin(op.normalise(kMatmul), "mma_f32", data)[0].bytes);
+}
+
+TEST_F(MatrixCalibration, EveryRungOfAMatrixMachineIsKnownAsOne) {
+  for (const Operator* op : operators())
+    for (const RungInfo& rung : op->rungs())
+      EXPECT_EQ(on_matrix_machine(rung.arithmetic), rung.arithmetic.find("mma") != std::string::npos)
+          << op->name() << " " << rung.name;
 }
 
 TEST_F(MatrixCalibration, HereSaysWhatItMeansOnHost) {

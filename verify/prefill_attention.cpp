@@ -6,6 +6,7 @@
 #include "verify/buffers.hpp"
 #include "verify/catalogue.hpp"
 #include "verify/draw.hpp"
+#include "verify/matrix_calibration.hpp"
 #include "verify/operator_of.hpp"
 
 namespace greta::verify {

@@ -5,6 +5,7 @@
 #include "verify/buffers.hpp"
 #include "verify/catalogue.hpp"
 #include "verify/draw.hpp"
+#include "verify/matrix_calibration.hpp"
 #include "verify/operator_of.hpp"
 #include "verify/stored_weights.hpp"
 
@@ -34,6 +35,25 @@ constexpr CaseRow<QuantMatmulProblem> kCases[] = {
     {"prefill", {.m = 131, .n_out = 257, .n_in = 1024}, "many rows, prime in both directions", kQuick, kOnce},
 };
 
+// f16 and bf16 weights with X of their type: what goes to matrix tiles.
+constexpr CaseRow<QuantMatmulProblem> kMatrixCases[] = {
+    {"one_chunk", {.m = 1, .n_out = 1, .n_in = 8}, "a quarter of a run of columns", kQuick, kOnce},
+    {"run_and_chunk", {.m = 5, .n_out = 18, .n_in = 40}, "a run of columns and a quarter", kQuick, kInvariant},
+    {"nine_runs",
+     {.m = 16, .n_out = 17, .n_in = 288},
+     "more runs than a gemv has under way, a full tile",
+     kQuick,
+     kOnce},
+    {"rows_17", {.m = 17, .n_out = 65, .n_in = 264}, "second tile of tokens holds one", kQuick, kInvariant},
+    {"rows_65", {.m = 65, .n_out = 67, .n_in = 1032}, "more tokens than the smallest tile of the gemm", kQuick, kOnce},
+    {"large_tile",
+     {.m = 131, .n_out = 261, .n_in = 104},
+     "the largest tiles, ragged in all directions",
+     kQuick,
+     kInvariant},
+    {"llama3_8b_gate", {.m = 259, .n_out = 517, .n_in = 4096}, "large tiles of a feed-forward matrix", kFull, kOnce},
+};
+
 // Types of X and Y change with the row, so that all are seen without all combinations.
 constexpr DType kActivations[] = {DType::kF16, DType::kBF16, DType::kF32};
 
@@ -52,6 +72,12 @@ class QuantMatmul final : public OperatorOf<QuantMatmulProblem, QuantMatmulRung>
       }
       ++n;
     }
+    for (const auto& row : kMatrixCases)
+      for (const DType type : {DType::kF16, DType::kBF16}) {
+        QuantMatmulProblem p = row.problem;
+        p.weights = p.x = type, p.y = kActivations[n++ % 3];
+        out.push_back(make_case(row, p, variant(p)));
+      }
     // Rows of q8_0 and float weights need not be whole superblocks.
     for (const auto& [type, n_in, why] : {std::tuple{DType::kQ8_0, 32, "one block: a group of eight is not full"},
                                           std::tuple{DType::kQ8_0, 288, "one block past a group of eight"},
@@ -119,12 +145,14 @@ class QuantMatmul final : public OperatorOf<QuantMatmulProblem, QuantMatmulRung>
     quant_matmul(buffers.stream(), rung, p, args);
     return buffers.collect();
   }
-  std::vector<Tensor> twin_of(const QuantMatmulProblem& p, const std::string&, const Data& data) const override {
-    return {filled(y_of(p), reference::quant_matmul_twin(p, data["weights"].bytes.data(), data["x"].floats()))};
+  std::vector<Tensor> twin_of(const QuantMatmulProblem& p, const std::string& arithmetic,
+                              const Data& data) const override {
+    return {filled(y_of(p), reference::quant_matmul_twin(p, data["weights"].bytes.data(), data["x"].floats(),
+                                                         arithmetic, matrix_machine()))};
   }
-  std::vector<reference::Bounded> oracle_of(const QuantMatmulProblem& p, const std::string&, ExpMode,
+  std::vector<reference::Bounded> oracle_of(const QuantMatmulProblem& p, const std::string& arithmetic, ExpMode,
                                             const Data& data) const override {
-    return {reference::quant_matmul_oracle(p, data["weights"].bytes.data(), data["x"].floats())};
+    return {reference::quant_matmul_oracle(p, data["weights"].bytes.data(), data["x"].floats(), arithmetic)};
   }
   std::vector<std::string> relations_of(const QuantMatmulProblem& p) const override {
     std::vector<std::string> out;

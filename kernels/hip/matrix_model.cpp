@@ -194,6 +194,11 @@ void fmaf_multiply(const Format& f, int m, int n, int k, const uint16_t* a, cons
   }
 }
 
+template <class T>
+bool zero_row(const T* from, int n) {
+  return std::all_of(from, from + n, [](T v) { return v == 0; });
+}
+
 }  // namespace
 
 std::string_view matrix_model_name(MatrixModel model) {
@@ -247,6 +252,10 @@ void matrix_multiply(MatrixModel model, DType dtype, int m, int n, int k, const 
   for (int i = 0; i < m; ++i) {
     // A bf16 product of 2^128 or more is infinite on CDNA3.
     const size_t row = static_cast<size_t>(i) * k;
+    if (!special && zero_row(&x.significand[row], k) && zero_row(c + static_cast<size_t>(i) * n, n)) {
+      std::fill_n(d + static_cast<size_t>(i) * n, n, 0.0f);  // a padding row of a tile
+      continue;
+    }
     bool careful = special;
     for (int l = 0; l < k; ++l) careful |= x.exponent[row + l] + largest_b >= 127;
     for (int j0 = 0; j0 < n; j0 += kStrip) {

@@ -13,15 +13,16 @@ struct AnyOutput {
   hip::DeviceView<bf16_t> bf16;
   size_t n = 0;
 
+  AnyOutput() = default;
   /// Throws kInvalidArgument when the view is not of `dtype`.
   AnyOutput(hip::AnyView y, DType dtype, size_t needed) : n(needed) {
     if (dtype == DType::kF32) f32 = y.as<float>("quant_matmul: y");
     if (dtype == DType::kF16) f16 = y.as<half_t>("quant_matmul: y");
     if (dtype == DType::kBF16) bf16 = y.as<bf16_t>("quant_matmul: y");
   }
-  auto arg_f32() const { return hip::out("y", f32, f32 ? n : 0); }
-  auto arg_f16() const { return hip::out("y", f16, f16 ? n : 0); }
-  auto arg_bf16() const { return hip::out("y", bf16, bf16 ? n : 0); }
+  auto arg_f32(const char* name = "y") const { return hip::out(name, f32, f32 ? n : 0); }
+  auto arg_f16(const char* name = "y") const { return hip::out(name, f16, f16 ? n : 0); }
+  auto arg_bf16(const char* name = "y") const { return hip::out(name, bf16, bf16 ? n : 0); }
 };
 
 /// Rounded once.

@@ -15,9 +15,7 @@
 //           under way in registers (sm_90a: activations as background copies) while this step's products run.
 //           LDS rows: kernels/tile/int8_tile.hpp.
 // From v1   matrix tiles instead of dot products on the vector units; two buffers instead of one.
-#include "kernels/quant_matmul/any_output.hpp"
-#include "kernels/quant_matmul/quant_matmul.hpp"
-#include "kernels/tile/extents.hpp"
+#include "kernels/quant_matmul/matmul_group.hpp"
 #include "kernels/tile/int8_tile.hpp"
 #include "kernels/tile/weight_piece.hpp"
 
@@ -106,9 +104,11 @@ __device__ __forceinline__ float unbiased(int biased) {
 }
 
 template <class T>
-__global__ GRETA_LAUNCH_BOUNDS(T::kThreads, T::kWaves == 8 ? (T::kTm * T::kTn == 8 ? 2 : 4) : 3) void gemm_kernel(
-    const typename T::Block* weights, const typename T::Piece::Activation* x, float* y_f32, half_t* y_f16,
-    bf16_t* y_bf16, int m, int n_out, int n_blocks, int token_tiles) {
+__global__ GRETA_LAUNCH_BOUNDS(T::kThreads, T::kWaves == 8 ? (T::kTm * T::kTn == 8 ? 2 : 4)
+                                                           : 3) void gemm_kernel(GRETA_GROUP_WEIGHTS(typename T::Block),
+                                                                                 const typename T::Piece::Activation* x,
+                                                                                 GRETA_GROUP_OUTPUTS, int n_blocks,
+                                                                                 int token_tiles) {
   using Piece = typename T::Piece;
   using hip::FragmentC, hip::FragmentC8;
   GRETA_DYNAMIC_LDS(int8_t, lds);
@@ -121,7 +121,9 @@ __global__ GRETA_LAUNCH_BOUNDS(T::kThreads, T::kWaves == 8 ? (T::kTm * T::kTn ==
   const int wave_m = hip::wave_id() % T::kWm * T::kTm * hip::kTile;  // first token of the wave in the tile
   const int wave_n = hip::wave_id() / T::kWm * T::kTn * hip::kTile;
   const int elements = hip::tile_elements(wave);
-  const int tile = static_cast<int>(blockIdx.x);
+  const MatmulPart<typename T::Block> part_of = GRETA_GROUP_PART;
+  const typename T::Block* const weights = part_of.weights;
+  const int tile = part_of.block, n_out = part_of.n_out;
   const int64_t token0 = static_cast<int64_t>(tile % token_tiles) * T::kTokens;
   const int64_t row0 = static_cast<int64_t>(tile / token_tiles) * T::kRows;
   const int n_super = (n_blocks + Piece::kBlocks - 1) / Piece::kBlocks;
@@ -409,31 +411,29 @@ __global__ GRETA_LAUNCH_BOUNDS(T::kThreads, T::kWaves == 8 ? (T::kTm * T::kTn ==
   for (int i = 0; i < elements; ++i) {
     const int64_t token = token0 + wave_m + k * hip::kTile + hip::tile_c_row(wave, lane, i);
     const int64_t row = row0 + wave_n + n * hip::kTile + hip::tile_c_col(wave, lane, i);
-    if (token < m && row < n_out) store_any(y_f32, y_f16, y_bf16, token * n_out + row, acc[k][n].v[i]);
+    if (token < m && row < n_out)
+      store_any(part_of.y_f32, part_of.y_f16, part_of.y_bf16, token * n_out + row, acc[k][n].v[i]);
   }
 }
 
 template <class T>
-void launch_gemm(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
+void launch_gemm(hip::Stream& stream, const QuantMatmulGroupProblem& p, const QuantMatmulGroupArgs& args) {
   using Piece = typename T::Piece;
-  const auto weights = args.weights.as<const typename T::Block>("quant_matmul: weights");
+  const MatmulViews<typename T::Block> views(p, args, Piece::kAlign);
   const auto x = args.x.as<const typename Piece::Activation>("quant_matmul: x");
-  require_aligned("quant_matmul: weights", weights.data(), Piece::kAlign);
-  const AnyOutput y(args.y, p.y, static_cast<size_t>(p.m * p.n_out));
   const int64_t token_tiles = ceil_div(p.m, T::kTokens);
-  hip::launch(stream,
-              {concat("gemm_v2<", dtype_name(p.weights), ",", T::kTokens, "x", T::kRows, ">"),
-               dim3(grid_extent("quant_matmul: tiles", ceil_div(p.n_out, T::kRows) * token_tiles)),
-               dim3(static_cast<unsigned>(T::kWaves * hip::device_info().wave_size)), T::kLds, p.m},
-              &gemm_kernel<T>, hip::in("weights", weights, static_cast<size_t>(p.weight_elements())),
-              hip::in("x", x, static_cast<size_t>(p.m * p.activation_blocks_per_row())), y.arg_f32(), y.arg_f16(),
-              y.arg_bf16(), int_extent("quant_matmul: m", p.m), int_extent("quant_matmul: n_out", p.n_out),
-              int_extent("quant_matmul: n_in", p.n_in) / dtype_block_values(p.weights),
-              int_extent("quant_matmul: m", token_tiles));
+  int64_t blocks[kMatmulGroup] = {};
+  for (int i = 0; i < p.parts(); ++i) blocks[i] = ceil_div(p.rows_of(i), T::kRows) * token_tiles;
+  launch_group(stream,
+               {concat("gemm_v2<", dtype_name(p.weights), ",", T::kTokens, "x", T::kRows, ">"), dim3(1),
+                dim3(static_cast<unsigned>(T::kWaves * hip::device_info().wave_size)), T::kLds, p.m},
+               &gemm_kernel<T>, p, views, hip::in("x", x, activation_elements(p)), blocks,
+               int_extent("quant_matmul: n_in", p.n_in) / dtype_block_values(p.weights),
+               int_extent("quant_matmul: m", token_tiles));
 }
 
 template <class Block>
-void launch_tiles(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
+void launch_tiles(hip::Stream& stream, const QuantMatmulGroupProblem& p, const QuantMatmulGroupArgs& args) {
   using Large = Tile<Block, 4, 2, 2, 4>;
   if (p.m <= 16) return launch_gemm<Tile<Block, 1, 1, 1, 4>>(stream, p, args);
   if (p.m <= 64) return launch_gemm<Tile<Block, 4, 1, 1, 4>>(stream, p, args);
@@ -442,10 +442,13 @@ void launch_tiles(hip::Stream& stream, const QuantMatmulProblem& p, const QuantM
 
 }  // namespace
 
-void gemm_v2(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
+void gemm_v2_group(hip::Stream& stream, const QuantMatmulGroupProblem& p, const QuantMatmulGroupArgs& args) {
   if (p.weights == DType::kQ4K) return launch_tiles<BlockQ4K>(stream, p, args);
   if (p.weights == DType::kQ6K) return launch_tiles<BlockQ6K>(stream, p, args);
   launch_tiles<BlockQ8_0>(stream, p, args);
+}
+void gemm_v2(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
+  gemm_v2_group(stream, group_of_one(p), group_of_one(args));
 }
 
 }  // namespace greta

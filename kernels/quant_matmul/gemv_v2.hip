@@ -14,9 +14,7 @@
 //           superblock, which goes through LDS first, 4.5 KiB more.
 // From v1   v1 kept one superblock a group in registers and walked over rows one load at a time, with two barriers a
 //           pass and every partial sum through LDS.
-#include "kernels/quant_matmul/any_output.hpp"
-#include "kernels/quant_matmul/quant_matmul.hpp"
-#include "kernels/tile/extents.hpp"
+#include "kernels/quant_matmul/matmul_group.hpp"
 #include "kernels/tile/weight_piece.hpp"
 
 namespace greta {
@@ -118,10 +116,12 @@ struct Lds {
 
 template <class Block, int kRows, int kTokens>
 __global__ GRETA_LAUNCH_BOUNDS(kMaxThreads,
-                               kTokens <= 2 ? 4 : 2) void gemv_kernel(const Block* weights,
+                               kTokens <= 2 ? 4 : 2) void gemv_kernel(GRETA_GROUP_WEIGHTS(Block),
                                                                       const typename PieceOf<Block>::Activation* x,
-                                                                      float* y_f32, half_t* y_f16, bf16_t* y_bf16,
-                                                                      int m, int n_out, int n_blocks) {
+                                                                      GRETA_GROUP_OUTPUTS, int n_blocks) {
+  const MatmulPart<Block> part = GRETA_GROUP_PART;
+  const Block* const weights = part.weights;
+  const int n_out = part.n_out;
   using Piece = PieceOf<Block>;
   constexpr int kOutputs = kRows * kTokens;
   constexpr int kKinds = Piece::kMins ? 2 : 1;
@@ -137,7 +137,7 @@ __global__ GRETA_LAUNCH_BOUNDS(kMaxThreads,
 
   // Rows and passes in one sequence, so that the loads of the next step, be it of the same rows or not, are under way
   // while this one's sums are made.
-  const int row_blocks = (n_out + kRows - 1) / kRows, stride = static_cast<int>(gridDim.x);
+  const int row_blocks = (n_out + kRows - 1) / kRows, stride = part.blocks;
   const int64_t row_bytes = static_cast<int64_t>(n_blocks) * static_cast<int64_t>(sizeof(Block));
   const auto block_of = [&](int super0) { return super0 + group < n_super ? (super0 + group) * Piece::kBlocks : 0; };
   const auto own_of = [&](int block) { return Piece::kBlocks == 1 || block + piece < n_blocks ? piece : 0; };
@@ -152,7 +152,7 @@ __global__ GRETA_LAUNCH_BOUNDS(kMaxThreads,
     for (int r = 0; r < kRows; ++r)
       raw[r] = Piece::fetch(reinterpret_cast<const Block*>(from + (r < last ? r : last) * row_bytes), own_of(block));
   };
-  int row_block = static_cast<int>(blockIdx.x), super0 = 0, buffer = 0;
+  int row_block = part.block, super0 = 0, buffer = 0;
   float acc = 0.0f;
   if (row_block < row_blocks) fetch(row_block, 0);
   while (row_block < row_blocks) {
@@ -234,7 +234,8 @@ __global__ GRETA_LAUNCH_BOUNDS(kMaxThreads,
       }
       if (ends) {
         const int row = row_block * kRows + t / kTokens, token = first_token + t % kTokens;
-        if (row < n_out && token < m) store_any(y_f32, y_f16, y_bf16, static_cast<int64_t>(token) * n_out + row, acc);
+        if (row < n_out && token < m)
+          store_any(part.y_f32, part.y_f16, part.y_bf16, static_cast<int64_t>(token) * n_out + row, acc);
         acc = 0.0f;
       }
     }
@@ -243,33 +244,30 @@ __global__ GRETA_LAUNCH_BOUNDS(kMaxThreads,
 }
 
 template <class Block, int kTokens, int kRows = kRowsOf<Block, kTokens>>
-void launch_gemv(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
+void launch_gemv(hip::Stream& stream, const QuantMatmulGroupProblem& p, const QuantMatmulGroupArgs& args) {
   using Piece = PieceOf<Block>;
-  const auto weights = args.weights.as<const Block>("quant_matmul: weights");
+  const MatmulViews<Block> views(p, args, Piece::kAlign);
   const auto x = args.x.as<const typename Piece::Activation>("quant_matmul: x");
-  require_aligned("quant_matmul: weights", weights.data(), Piece::kAlign);
-  const AnyOutput y(args.y, p.y, static_cast<size_t>(p.m * p.n_out));
   const int n_blocks = int_extent("quant_matmul: n_in", p.n_in) / dtype_block_values(p.weights);
   // 16 superblocks a pass, or 8 where the last pass of 16 would be half empty.
   const int64_t last = ceil_div(n_blocks, Piece::kBlocks) % kMaxSlots;
   const int threads = last >= 1 && last <= kMaxSlots / 2 ? kMaxThreads / 2 : kMaxThreads;
   // Every workgroup has the same number of rounds, give or take one. The host loops: a workgroup costs it more to
   // start.
-  const int64_t row_blocks = ceil_div(p.n_out, kRows), tokens = ceil_div(p.m, kTokens);
+  int64_t row_blocks = 0, blocks[kMatmulGroup] = {};
+  for (int i = 0; i < p.parts(); ++i) row_blocks += ceil_div(p.rows_of(i), kRows);
   const int64_t rounds = ceil_div(
       row_blocks, looping_grid(row_blocks, hip::platform_name() == "host" ? 16 : kResident<Block, kTokens, kRows>));
-  hip::launch(
+  for (int i = 0; i < p.parts(); ++i) blocks[i] = ceil_div(ceil_div(p.rows_of(i), kRows), rounds);
+  launch_group(
       stream,
       {concat("gemv_v2<", dtype_name(p.weights), ",", kRows, "x", kTokens, ">"),
-       dim3(grid_extent("quant_matmul: n_out", ceil_div(row_blocks, rounds)), grid_extent("quant_matmul: m", tokens)),
-       dim3(static_cast<unsigned>(threads)), 0, p.m},
-      &gemv_kernel<Block, kRows, kTokens>, hip::in("weights", weights, static_cast<size_t>(p.weight_elements())),
-      hip::in("x", x, static_cast<size_t>(p.m * p.activation_blocks_per_row())), y.arg_f32(), y.arg_f16(), y.arg_bf16(),
-      int_extent("quant_matmul: m", p.m), int_extent("quant_matmul: n_out", p.n_out), n_blocks);
+       dim3(1, grid_extent("quant_matmul: m", ceil_div(p.m, kTokens))), dim3(static_cast<unsigned>(threads)), 0, p.m},
+      &gemv_kernel<Block, kRows, kTokens>, p, views, hip::in("x", x, activation_elements(p)), blocks, n_blocks);
 }
 
 template <class Block>
-void launch_tokens(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
+void launch_tokens(hip::Stream& stream, const QuantMatmulGroupProblem& p, const QuantMatmulGroupArgs& args) {
   if (p.m == 1) return launch_gemv<Block, 1>(stream, p, args);
   if (p.m == 2) return launch_gemv<Block, 2>(stream, p, args);
   if (p.m <= 4) return launch_gemv<Block, 4>(stream, p, args);
@@ -278,10 +276,13 @@ void launch_tokens(hip::Stream& stream, const QuantMatmulProblem& p, const Quant
 
 }  // namespace
 
-void gemv_v2(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
+void gemv_v2_group(hip::Stream& stream, const QuantMatmulGroupProblem& p, const QuantMatmulGroupArgs& args) {
   if (p.weights == DType::kQ4K) return launch_tokens<BlockQ4K>(stream, p, args);
   if (p.weights == DType::kQ6K) return launch_tokens<BlockQ6K>(stream, p, args);
   launch_tokens<BlockQ8_0>(stream, p, args);
+}
+void gemv_v2(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
+  gemv_v2_group(stream, group_of_one(p), group_of_one(args));
 }
 
 }  // namespace greta

@@ -12,9 +12,7 @@
 //           us (3800 GB/s, 89 %): about 5 us of a launch are its beginning and end. gfx942, one row of X: 95 VGPRs, 5
 //           waves a SIMD, no spills.
 // From v2   half the decoding, exchanges and header loads for the same bytes: v2 ran at the rate of the integer units.
-#include "kernels/quant_matmul/any_output.hpp"
-#include "kernels/quant_matmul/quant_matmul.hpp"
-#include "kernels/tile/extents.hpp"
+#include "kernels/quant_matmul/matmul_group.hpp"
 #include "kernels/tile/weight_piece.hpp"
 
 namespace greta {
@@ -80,10 +78,12 @@ __device__ __forceinline__ Unpacked unpack(const Raw& raw, int shift, uint32_t h
 }
 
 template <int kRows, int kTokens>
-__global__ GRETA_LAUNCH_BOUNDS(kMaxThreads, kTokens <= 2 ? 4 : 2) void gemv_kernel(const BlockQ4K* weights,
-                                                                                   const BlockQ8Act256* x, float* y_f32,
-                                                                                   half_t* y_f16, bf16_t* y_bf16, int m,
-                                                                                   int n_out, int n_super) {
+__global__ GRETA_LAUNCH_BOUNDS(kMaxThreads, kTokens <= 2 ? 4 : 2) void gemv_kernel(GRETA_GROUP_WEIGHTS(BlockQ4K),
+                                                                                   const BlockQ8Act256* x,
+                                                                                   GRETA_GROUP_OUTPUTS, int n_super) {
+  const MatmulPart<BlockQ4K> part = GRETA_GROUP_PART;
+  const BlockQ4K* const weights = part.weights;
+  const int n_out = part.n_out;
   constexpr int kOutputs = kRows * kTokens;
   // Each lane ends with the sums of whole outputs: to four of them, zeros are added.
   constexpr int kPadded = (kOutputs + kLanes - 1) / kLanes * kLanes;
@@ -92,7 +92,7 @@ __global__ GRETA_LAUNCH_BOUNDS(kMaxThreads, kTokens <= 2 ? 4 : 2) void gemv_kern
   const int n_slots = static_cast<int>(blockDim.x) / kLanes;
   const int first_token = static_cast<int>(blockIdx.y) * kTokens;
   const auto token_of = [&](int i) { return first_token + i < m ? first_token + i : m - 1; };
-  const int row_blocks = (n_out + kRows - 1) / kRows, stride = static_cast<int>(gridDim.x);
+  const int row_blocks = (n_out + kRows - 1) / kRows, stride = part.blocks;
   const int64_t row_bytes = static_cast<int64_t>(n_super) * static_cast<int64_t>(sizeof(BlockQ4K));
   // Groups without a superblock work on the row's first; their terms are not read.
   const auto block_of = [&](int super0) { return super0 + group < n_super ? super0 + group : 0; };
@@ -115,7 +115,7 @@ __global__ GRETA_LAUNCH_BOUNDS(kMaxThreads, kTokens <= 2 ? 4 : 2) void gemv_kern
     }
   };
 
-  int row_block = static_cast<int>(blockIdx.x), super0 = 0, buffer = 0;
+  int row_block = part.block, super0 = 0, buffer = 0;
   float acc = 0.0f;
   if (row_block < row_blocks) fetch(row_block, 0);
   while (row_block < row_blocks) {
@@ -197,7 +197,8 @@ __global__ GRETA_LAUNCH_BOUNDS(kMaxThreads, kTokens <= 2 ? 4 : 2) void gemv_kern
       }
       if (ends) {
         const int row = row_block * kRows + t / kTokens, token = first_token + t % kTokens;
-        if (row < n_out && token < m) store_any(y_f32, y_f16, y_bf16, static_cast<int64_t>(token) * n_out + row, acc);
+        if (row < n_out && token < m)
+          store_any(part.y_f32, part.y_f16, part.y_bf16, static_cast<int64_t>(token) * n_out + row, acc);
         acc = 0.0f;
       }
     }
@@ -206,36 +207,36 @@ __global__ GRETA_LAUNCH_BOUNDS(kMaxThreads, kTokens <= 2 ? 4 : 2) void gemv_kern
 }
 
 template <int kTokens>
-void launch_gemv(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
+void launch_gemv(hip::Stream& stream, const QuantMatmulGroupProblem& p, const QuantMatmulGroupArgs& args) {
   constexpr int kRows = kRowsOf<kTokens>;
-  const auto weights = args.weights.as<const BlockQ4K>("quant_matmul: weights");
+  const MatmulViews<BlockQ4K> views(p, args, 16);
   const auto x = args.x.as<const BlockQ8Act256>("quant_matmul: x");
-  require_aligned("quant_matmul: weights", weights.data(), 16);
-  const AnyOutput y(args.y, p.y, static_cast<size_t>(p.m * p.n_out));
   const int n_super = int_extent("quant_matmul: n_in", p.n_in) / kSuperblock;
   const int last = n_super % kMaxSlots;
   const int threads = last >= 1 && last <= kMaxSlots / 2 ? kMaxThreads / 2 : kMaxThreads;
   // As many workgroups as run at once, each with the same number of rounds, give or take one.
-  const int64_t row_blocks = ceil_div(p.n_out, kRows);
+  int64_t row_blocks = 0, blocks[kMatmulGroup] = {};
+  for (int i = 0; i < p.parts(); ++i) row_blocks += ceil_div(p.rows_of(i), kRows);
   const int resident = (kTokens <= 2 ? 4 : 3) * (kMaxThreads / threads);
   const int64_t rounds = ceil_div(row_blocks, looping_grid(row_blocks, resident));
-  hip::launch(stream,
-              {concat("gemv_v3<q4_k,", kRows, "x", kTokens, ">"),
-               dim3(grid_extent("quant_matmul: n_out", ceil_div(row_blocks, rounds)),
-                    grid_extent("quant_matmul: m", ceil_div(p.m, kTokens))),
-               dim3(static_cast<unsigned>(threads)), 0, p.m},
-              &gemv_kernel<kRows, kTokens>, hip::in("weights", weights, static_cast<size_t>(p.weight_elements())),
-              hip::in("x", x, static_cast<size_t>(p.m * p.activation_blocks_per_row())), y.arg_f32(), y.arg_f16(),
-              y.arg_bf16(), int_extent("quant_matmul: m", p.m), int_extent("quant_matmul: n_out", p.n_out), n_super);
+  for (int i = 0; i < p.parts(); ++i) blocks[i] = ceil_div(ceil_div(p.rows_of(i), kRows), rounds);
+  launch_group(
+      stream,
+      {concat("gemv_v3<q4_k,", kRows, "x", kTokens, ">"),
+       dim3(1, grid_extent("quant_matmul: m", ceil_div(p.m, kTokens))), dim3(static_cast<unsigned>(threads)), 0, p.m},
+      &gemv_kernel<kRows, kTokens>, p, views, hip::in("x", x, activation_elements(p)), blocks, n_super);
 }
 
 }  // namespace
 
-void gemv_v3(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
+void gemv_v3_group(hip::Stream& stream, const QuantMatmulGroupProblem& p, const QuantMatmulGroupArgs& args) {
   if (p.m == 1) return launch_gemv<1>(stream, p, args);
   if (p.m == 2) return launch_gemv<2>(stream, p, args);
   if (p.m <= 4) return launch_gemv<4>(stream, p, args);
   launch_gemv<8>(stream, p, args);
+}
+void gemv_v3(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
+  gemv_v3_group(stream, group_of_one(p), group_of_one(args));
 }
 
 }  // namespace greta

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/hip/matrix_model.hpp"
 #include "kernels/quant_matmul/quant_matmul_problem.hpp"
 #include "kernels/tile/kernel_testing.hpp"
+#include "kernels/tile/operand_tile_layout.hpp"
 #include "kernels/tile/quant_blocks.hpp"
 
 namespace greta::testing_support {
@@ -91,6 +93,28 @@ inline float plain_value(DType type, const uint8_t* row, int64_t c) {
   return std::memcpy(&b, row + 2 * c, 2), bf16_to_float(b);
 }
 
+/// The machine whose matrix tiles "mma_f32" runs on.
+struct PlainMachine {
+  MatrixModel model = MatrixModel::kCdna3;
+  int wave = 64;
+};
+
+/// One output of "mma_f32" before its rounding.
+inline float plain_mma_output(const QuantMatmulProblem& p, const uint8_t* row, const float* x, PlainMachine machine) {
+  std::vector<uint16_t> a, b;
+  const auto bits = [&](float v) {
+    return p.weights == DType::kF16 ? half_from_float(v).bits : bf16_from_float(v).bits;
+  };
+  for (int64_t run = 0; run < p.n_in; run += 32)
+    for (int half = 0; half < 2; ++half)
+      for (int position = 0; position < 16; ++position) {
+        const int64_t c = run + run_column(machine.wave, half, position);
+        a.push_back(c < p.n_in ? bits(x[c]) : 0);
+        b.push_back(c < p.n_in ? bits(plain_value(p.weights, row, c)) : 0);
+      }
+  return matrix_dot(machine.model, p.weights, static_cast<int>(a.size()), a.data(), b.data(), 0.0f);
+}
+
 /// One output before its rounding to y's type.
 inline float plain_output(const QuantMatmulProblem& p, const uint8_t* row, const float* x) {
   if (!p.quantised()) {
@@ -127,12 +151,16 @@ inline float plain_output(const QuantMatmulProblem& p, const uint8_t* row, const
 }
 
 inline std::vector<float> plain_matmul(const QuantMatmulProblem& p, const std::vector<uint8_t>& weights,
-                                       const std::vector<float>& x) {
+                                       const std::vector<float>& x, bool on_matrix_tiles = false,
+                                       PlainMachine machine = {}) {
   std::vector<float> y;
   const int64_t row_bytes = p.weight_blocks_per_row() * dtype_block_bytes(p.weights);
   for (int64_t i = 0; i < p.m; ++i)
-    for (int64_t r = 0; r < p.n_out; ++r)
-      y.push_back(rounded(p.y, plain_output(p, weights.data() + r * row_bytes, x.data() + i * p.n_in)));
+    for (int64_t r = 0; r < p.n_out; ++r) {
+      const uint8_t* const row = weights.data() + r * row_bytes;
+      const float* const of_x = x.data() + i * p.n_in;
+      y.push_back(rounded(p.y, on_matrix_tiles ? plain_mma_output(p, row, of_x, machine) : plain_output(p, row, of_x)));
+    }
   return y;
 }
 

@@ -11,6 +11,8 @@ void gemm_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemm_v2(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemv_float_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemm_float_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
+void gemv_float_v2(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
+void gemm_float_v2(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 
 namespace {
 
@@ -27,6 +29,15 @@ std::string q6_k(const QuantMatmulProblem& p) { return only(p, DType::kQ6K); }
 std::string q8_0(const QuantMatmulProblem& p) { return only(p, DType::kQ8_0); }
 std::string floats(const QuantMatmulProblem& p) {
   return !p.quantised() ? std::string() : "weights must be f16, bf16 or f32, got " + std::string(dtype_name(p.weights));
+}
+/// Of gemv and gemm alike and never of m: which arithmetic a matrix has must not depend on the rows of X.
+std::string matrix_tiles(const QuantMatmulProblem& p) {
+  if (p.weights != DType::kF16 && p.weights != DType::kBF16)
+    return "weights must be f16 or bf16, got " + std::string(dtype_name(p.weights));
+  if (p.x != p.weights)
+    return "x must be " + std::string(dtype_name(p.weights)) + " as the weights are, got " +
+           std::string(dtype_name(p.x));
+  return p.n_in % 8 == 0 ? std::string() : "n_in must be a multiple of 8, got " + std::to_string(p.n_in);
 }
 
 constexpr const char* kGemv = "eight lanes a superblock, integer partial sums through LDS";
@@ -49,6 +60,10 @@ constexpr QuantMatmulRung kLadder[] = {
     {"gemm_q8_0_v2", gemm_v2, q8_0, "q8_0_i8", kGemm2},
     {"gemv_float_v1", gemv_float_v1, floats, "f32_lanes64", "a thread a logical lane (or two), tree through LDS"},
     {"gemm_float_v1", gemm_float_v1, floats, "f32_lanes64", "4 weight rows x 4 tokens in registers"},
+    {"gemv_float_v2", gemv_float_v2, matrix_tiles, "mma_f32",
+     "matrix tiles of 16 padded rows, weights from memory to operands"},
+    {"gemm_float_v2", gemm_float_v2, matrix_tiles, "mma_f32",
+     "matrix tiles out of LDS, the next tiles copied meanwhile"},
 };
 
 }  // namespace
@@ -60,7 +75,7 @@ const QuantMatmulRung& quant_matmul_default_rung(const QuantMatmulProblem& probl
   const QuantMatmulRung* chosen = nullptr;
   for (const QuantMatmulRung& rung : kLadder)
     if (rung.accepts(problem).empty() && std::string_view(rung.name).starts_with(gemm ? "gemm" : "gemv") &&
-        !(chosen && host))
+        !(chosen && host && std::string_view(chosen->arithmetic) == rung.arithmetic))
       chosen = &rung;
   if (chosen) return *chosen;
   throw_invalid("quant_matmul: no rung for weights " + std::string(dtype_name(problem.weights)));

@@ -25,12 +25,12 @@ void quantize_activations(hip::Stream& stream, const QuantMatmulProblem& problem
 using QuantMatmulLaunch = void (*)(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 using QuantMatmulRung = Rung<QuantMatmulProblem, QuantMatmulLaunch>;
 
-/// "gemv_*" rungs stream weights once for few rows, "gemm_*" rungs share a weight tile among many rows; the arithmetic
-/// id of a weights type is the same for all of them.
+/// "gemv_*" rungs stream weights once for few rows, "gemm_*" rungs share a weight tile among many rows; each arithmetic
+/// id has rungs of both.
 std::span<const QuantMatmulRung> quant_matmul_ladder();
-/// The rung the model uses for the problem: by m and weights type only, never by data. GPUs: the last that accepts it;
-/// host: the first, because lane exchanges and matrix tiles, which the GPUs have in hardware, cost it several times
-/// what plain loops do. The bits are the same.
+/// The rung the model uses: by types and shape, never by data; m decides gemv or gemm, not the arithmetic, which is that
+/// of the last rung that accepts the problem. GPUs run the last rung of that arithmetic, host the first: lane exchanges
+/// and matrix tiles, which the GPUs have in hardware, cost it several times what plain loops do. The bits are the same.
 const QuantMatmulRung& quant_matmul_default_rung(const QuantMatmulProblem& problem);
 
 void quant_matmul(hip::Stream& stream, const QuantMatmulRung& rung, const QuantMatmulProblem& problem,

@@ -1,6 +1,7 @@
 #include "kernels/quant_matmul/quant_matmul.hpp"
 
 #include <limits>
+#include <map>
 
 #include "kernels/quant_matmul/plain_matmul.hpp"
 
@@ -42,12 +43,32 @@ std::vector<float> run(const Case& c, const QuantMatmulRung& rung, size_t x_offs
   return floats_of(stream, y);
 }
 
-std::vector<const QuantMatmulRung*> rungs_of(DType weights) {
+std::vector<const QuantMatmulRung*> rungs_of(const QuantMatmulProblem& p) {
   std::vector<const QuantMatmulRung*> rungs;
   for (const QuantMatmulRung& rung : quant_matmul_ladder())
-    if (rung.accepts({.weights = weights}).empty()) rungs.push_back(&rung);
+    if (rung.accepts(p).empty()) rungs.push_back(&rung);
   return rungs;
 }
+
+bool on_matrix_tiles(const QuantMatmulRung& rung) { return std::string_view(rung.arithmetic) == "mma_f32"; }
+/// What plain loops give in the arithmetic of a rung.
+class Plain {
+ public:
+  explicit Plain(const Case& c) : c_(c) {}
+  const std::vector<float>& of(const QuantMatmulRung& rung) {
+    PlainMachine machine = {hip::exec_config().matrix_model, hip::device_info().wave_size};
+    if (hip::platform_name() == "cuda") machine.model = MatrixModel::kHopper;
+    if (hip::platform_name() == "rocm") machine.model = MatrixModel::kCdna3;
+    auto& want = on_matrix_tiles(rung) ? of_tiles_[{machine.model, machine.wave}] : of_loops_;
+    if (want.empty()) want = plain_matmul(c_.p, c_.weights, c_.x, on_matrix_tiles(rung), machine);
+    return want;
+  }
+
+ private:
+  const Case& c_;
+  std::vector<float> of_loops_;
+  std::map<std::pair<MatrixModel, int>, std::vector<float>> of_tiles_;
+};
 
 TEST(QuantMatmul, EveryRungHasTheBitsOfPlainLoops) {
   struct Row {
@@ -61,13 +82,15 @@ TEST(QuantMatmul, EveryRungHasTheBitsOfPlainLoops) {
                            {3, 65, 2304},  // nine: a full span and one more
                            {8, 130, 256},  // widest gemv, many row rounds
                            {9, 63, 1280},  // second round of tokens, ragged tile of the gemm
-                           {17, 5, 256},  {33, 70, 512}, {66, 3, 256}};  // the gemm's other tile heights
+                           {17, 5, 256},    {33, 70, 512}, {66, 3, 256},  // the gemm's other tile heights
+                           {130, 129, 264}, {70, 131, 72}};  // and the tiles of float weights, rows end in a run
   for (const DType weights : kAllWeights)
     for (const Row& row : kRows) {
+      if (row.n_in % dtype_block_values(weights)) continue;
       const Case c = make_case({.m = row.m, .n_out = row.n_out, .n_in = row.n_in, .weights = weights});
-      const auto want = plain_matmul(c.p, c.weights, c.x);
-      for (const QuantMatmulRung* rung : rungs_of(weights))
-        EXPECT_EQ(difference(want, run(c, *rung)), "") << rung->name << " " << to_line(c.p);
+      Plain want(c);
+      for (const QuantMatmulRung* rung : rungs_of(c.p))
+        EXPECT_EQ(difference(want.of(*rung), run(c, *rung)), "") << rung->name << " " << to_line(c.p);
     }
 }
 
@@ -75,17 +98,17 @@ TEST(QuantMatmul, RowsThatEndInsideASuperblockOrLane) {
   for (const int64_t n_in : {32, 96, 224, 288, 544})
     for (const int64_t m : {1, 5, 20}) {
       const Case c = make_case({.m = m, .n_out = 11, .n_in = n_in, .weights = DType::kQ8_0});
-      const auto want = plain_matmul(c.p, c.weights, c.x);
-      for (const QuantMatmulRung* rung : rungs_of(DType::kQ8_0))
-        EXPECT_EQ(difference(want, run(c, *rung)), "") << rung->name << " " << to_line(c.p);
+      Plain want(c);
+      for (const QuantMatmulRung* rung : rungs_of(c.p))
+        EXPECT_EQ(difference(want.of(*rung), run(c, *rung)), "") << rung->name << " " << to_line(c.p);
     }
   for (const DType weights : {DType::kF16, DType::kF32})
-    for (const int64_t n_in : {1, 7, 8, 40, 255, 257, 264, 1000})
+    for (const int64_t n_in : {1, 7, 8, 24, 32, 40, 255, 257, 264, 1000})
       for (const int64_t m : {1, 6}) {
         const Case c = make_case({.m = m, .n_out = 7, .n_in = n_in, .weights = weights});
-        const auto want = plain_matmul(c.p, c.weights, c.x);
-        for (const QuantMatmulRung* rung : rungs_of(weights))
-          EXPECT_EQ(difference(want, run(c, *rung)), "") << rung->name << " " << to_line(c.p);
+        Plain want(c);
+        for (const QuantMatmulRung* rung : rungs_of(c.p))
+          EXPECT_EQ(difference(want.of(*rung), run(c, *rung)), "") << rung->name << " " << to_line(c.p);
       }
 }
 
@@ -94,10 +117,14 @@ TEST(QuantMatmul, EveryTypeOfXAndY) {
     for (const DType x : {DType::kF16, DType::kBF16, DType::kF32})
       for (const DType y : {DType::kF16, DType::kBF16, DType::kF32}) {
         const Case c = make_case({.m = 3, .n_out = 6, .n_in = 256, .weights = weights, .x = x, .y = y});
-        const auto want = plain_matmul(c.p, c.weights, c.x);
-        for (const QuantMatmulRung* rung : rungs_of(weights)) {
-          EXPECT_EQ(difference(want, run(c, *rung)), "") << rung->name << " " << to_line(c.p);
-          EXPECT_EQ(difference(want, run(c, *rung, 1)), "") << rung->name << " unaligned x " << to_line(c.p);
+        Plain want(c);
+        for (const QuantMatmulRung* rung : rungs_of(c.p)) {
+          EXPECT_EQ(difference(want.of(*rung), run(c, *rung)), "") << rung->name << " " << to_line(c.p);
+          if (on_matrix_tiles(*rung))
+            expect_refused([&] { run(c, *rung, 1); }, {"x must start on a multiple of 16"});
+          else
+            EXPECT_EQ(difference(want.of(*rung), run(c, *rung, 1)), "")
+                << rung->name << " unaligned x " << to_line(c.p);
         }
       }
 }
@@ -105,13 +132,13 @@ TEST(QuantMatmul, EveryTypeOfXAndY) {
 TEST(QuantMatmul, OneRowAndManyRowsGiveTheSameBitsUnderEverySchedule) {
   for (const DType weights : kAllWeights) {
     const Case all = make_case({.m = 9, .n_out = 20, .n_in = 512, .weights = weights});
-    const auto want = plain_matmul(all.p, all.weights, all.x);
+    Plain want(all);
     for_every_schedule([&](const std::string& label) {
       for (int64_t m = 1; m <= 9; ++m) {
         Case c = all;
         c.p.m = m, c.x.resize(static_cast<size_t>(m * c.p.n_in));
-        for (const QuantMatmulRung* rung : rungs_of(weights))
-          EXPECT_EQ(difference({want.begin(), want.begin() + m * c.p.n_out}, run(c, *rung)), "")
+        for (const QuantMatmulRung* rung : rungs_of(c.p))
+          EXPECT_EQ(difference({want.of(*rung).begin(), want.of(*rung).begin() + m * c.p.n_out}, run(c, *rung)), "")
               << rung->name << " m=" << m << " " << dtype_name(weights) << " " << label;
       }
     });
@@ -123,7 +150,7 @@ TEST(QuantMatmul, NanAndInfinityShowInTheirRowOnly) {
     for (const float bad : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
       Case c = make_case({.m = 3, .n_out = 5, .n_in = 512, .weights = weights, .x = DType::kF32});
       c.x[512 + 300] = bad;
-      for (const QuantMatmulRung* rung : rungs_of(weights)) {
+      for (const QuantMatmulRung* rung : rungs_of(c.p)) {
         const auto y = run(c, *rung);
         for (size_t i = 0; i < y.size(); ++i)
           EXPECT_EQ(std::isfinite(y[i]), i / 5 != 1) << rung->name << " " << dtype_name(weights) << " " << i;
@@ -176,7 +203,7 @@ TEST(QuantMatmul, HandWorkedQ8_0) {
   c.weights.assign(34, 0), c.x.assign(32, 0.0f);
   c.weights[1] = 0x40, c.weights[2] = 1, c.weights[3] = 2, c.weights[4] = 3;
   c.x[0] = 127.0f, c.x[1] = -127.0f;
-  for (const QuantMatmulRung* rung : rungs_of(DType::kQ8_0)) EXPECT_EQ(run(c, *rung).front(), -254.0f) << rung->name;
+  for (const QuantMatmulRung* rung : rungs_of(c.p)) EXPECT_EQ(run(c, *rung).front(), -254.0f) << rung->name;
 }
 
 TEST(QuantMatmul, DefaultRungGoesByRowsAndType) {
@@ -186,10 +213,26 @@ TEST(QuantMatmul, DefaultRungGoesByRowsAndType) {
   EXPECT_EQ(quant_matmul_default_rung({.m = 8, .weights = DType::kQ6K}).name, "gemv_q6_k" + rung);
   EXPECT_EQ(quant_matmul_default_rung({.m = 9, .weights = DType::kQ8_0}).name, "gemm_q8_0" + rung);
   EXPECT_STREQ(quant_matmul_default_rung({.m = 9, .weights = DType::kF32}).name, "gemm_float_v1");
-  // One arithmetic id a weights type, and never one for two.
+  EXPECT_STREQ(quant_matmul_default_rung({.m = 9, .weights = DType::kF16}).name, "gemm_float_v2");
+  EXPECT_STREQ(quant_matmul_default_rung({.m = 8, .weights = DType::kBF16, .x = DType::kBF16}).name, "gemv_float_v2");
+  EXPECT_STREQ(quant_matmul_default_rung({.m = 8, .weights = DType::kBF16}).name, "gemv_float_v1");
+  EXPECT_STREQ(quant_matmul_default_rung({.m = 8, .n_in = 12, .weights = DType::kF16}).name, "gemv_float_v1");
+}
+
+TEST(QuantMatmul, TheDefaultsArithmeticDoesNotDependOnTheRowsOfX) {
   for (const DType weights : kAllWeights)
-    for (const QuantMatmulRung* rung : rungs_of(weights))
-      EXPECT_STREQ(rung->arithmetic, rungs_of(weights).front()->arithmetic);
+    for (const DType x : {DType::kF16, DType::kBF16, DType::kF32})
+      for (const int64_t n_in : {256, 264, 255}) {
+        QuantMatmulProblem p{.m = 1, .n_in = n_in, .weights = weights, .x = x};
+        if (n_in % dtype_block_values(weights)) continue;
+        const std::string one = quant_matmul_default_rung(p).arithmetic;
+        for (const int64_t m : {2, 8, 9, 16, 17, 64, 65, 1000}) {
+          p.m = m;
+          EXPECT_EQ(quant_matmul_default_rung(p).arithmetic, one) << to_line(p);
+        }
+        if (!p.quantised()) continue;  // of these there is one id a weights type
+        for (const QuantMatmulRung* rung : rungs_of(p)) EXPECT_EQ(rung->arithmetic, one);
+      }
 }
 
 TEST(QuantMatmul, CostsLinesAndRefusals) {

@@ -25,6 +25,7 @@
 #include "kernels/tile/exp2.hpp"
 #include "kernels/tile/kv_layout.hpp"
 #include "kernels/tile/pack.hpp"
+#include "kernels/tile/with_wave.hpp"
 
 namespace greta {
 
@@ -466,16 +467,5 @@ struct MmaAttention {
 #endif
   }
 };
-
-/// Calls f(std::integral_constant<int, wave>{}) with the wave of the device in use; for launch functions.
-template <class F>
-void with_wave(F&& f) {
-#if defined(GRETA_HOST_EXECUTOR)
-  if (hip::device_info().wave_size == 64) return f(std::integral_constant<int, 64>{});
-  f(std::integral_constant<int, 32>{});
-#else
-  f(std::integral_constant<int, hip::wave_size()>{});
-#endif
-}
 
 }  // namespace greta

@@ -8,6 +8,7 @@
 #include <limits>
 #include <map>
 
+#include "kernels/quant_matmul/quant_matmul.hpp"
 #include "reference/embedding.hpp"
 #include "reference/prefill_attention.hpp"
 #include "reference/quant_matmul.hpp"
@@ -16,6 +17,7 @@
 #include "reference/rope.hpp"
 #include "reference/swiglu.hpp"
 #include "verify/attention_inputs.hpp"
+#include "verify/matrix_calibration.hpp"
 
 namespace greta::runners {
 namespace {
@@ -101,7 +103,11 @@ class Stage {
     QuantMatmulProblem p;
     p.m = 1, p.n_out = w.n_rows(), p.n_in = w.row_length(), p.weights = w.type, p.x = x.dtype, p.y = type;
     const std::vector<float> in = floats(x);
-    return {reference::quant_matmul_oracle(p, w.data.data(), in), reference::quant_matmul_twin(p, w.data.data(), in)};
+    // What the engine runs when no rung is named. A named rung of the other arithmetic of float weights is held to the
+    // bound of this one, which is the wider.
+    const std::string_view arithmetic = quant_matmul_default_rung(p).arithmetic;
+    return {reference::quant_matmul_oracle(p, w.data.data(), in, arithmetic),
+            reference::quant_matmul_twin(p, w.data.data(), in, arithmetic, verify::matrix_machine())};
   }
 
   Expected rotated(int64_t heads, DType type) const {

@@ -6,6 +6,7 @@
 
 #include "model/engine_rounding.hpp"
 #include "verify/attention_inputs.hpp"
+#include "verify/matrix_calibration.hpp"
 
 namespace greta::runners {
 namespace {

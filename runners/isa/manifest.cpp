@@ -12,16 +12,42 @@ constexpr const char* kRuntime = "the runtime's own, not on the way of a model";
 constexpr const char* kFewRows = "few rows of activations: bound by the weights' bytes, of which it reads each once";
 constexpr const char* kSmall = "launch-bound: one row a decoded token";
 
+constexpr const char* kMatrixSoftmax =
+    "softmax, the rounding of p and the end of a split, which the way through the loop counts though one tile in eight "
+    "has it; a tile without it: docs/experiments.md";
+constexpr const char* kMatrixWait = "loads of a ragged last tile are waited for at once, and count as the loop's";
+
+constexpr const char* kFewOutputs =
+    "64 x 64 outputs a wave, for matrices whose larger tiles would leave the device idle";
+
+/// gemm_v2, large tiles. Their dynamic LDS: Tile<...>::kLds of each type.
+const std::vector<Waiver> kLargeInteger = {
+    {"valu_per_mfma", 3.5, "scales, minima and the float chain of every 32 columns on 64 sums a lane"},
+    {"lds_per_mfma", 3, "tiles of 64 x 32 a wave read each operand for few products"},
+    {"load_to_wait", 0, "scales are waited for where they are unpacked"},
+    {"waves_x_xdl", 0.32, "what those add up to"}};
+
 const Row kRows[] = {
     // ------------------------------------------------------------------------------------------------ attention
     {"prefill_attention/v1_naive", ".*", Kind::kHardOnly, {.threads = 256}, kYardstick},
     {"prefill_attention/v2_online_softmax", ".*", Kind::kHardOnly, {.threads = 256}, kVector},
     {"prefill_attention/v3_q_in_lds", ".*", Kind::kHardOnly, {.threads = 256}, kVector},
     {"prefill_attention/v4_mma",
+     ".*, 128, 64, .*",
+     Kind::kMatrix,
+     {.threads = 256, .dynamic_lds = 32768},
+     "",
+     {{"valu_per_mfma", 1.9, kMatrixSoftmax},
+      {"load_to_wait", 0, kMatrixWait},
+      {"waves_x_xdl", 0.54, "what the vector work comes to; a second wave of the SIMD multiplies meanwhile"}}},
+    {"prefill_attention/v4_mma",
      ".*",
-     Kind::kHardOnly,
-     {.threads = 256},
-     "rounding p to bf16 takes it over class M: docs/experiments.md"},
+     Kind::kMatrix64,
+     {.threads = 256, .dynamic_lds = 16384},
+     "",
+     {{"valu_per_mfma", 2.9, kMatrixSoftmax},
+      {"load_to_wait", 0, kMatrixWait},
+      {"waves_x_xdl", 0.43, "what the vector work comes to; a second wave of the SIMD multiplies meanwhile"}}},
     {"decode_attention/v1_naive", ".*", Kind::kHardOnly, {.threads = 256}, kYardstick},
     {"decode_attention/v2_split_kv", ".*_merge_kernel<.*", Kind::kHardOnly, {.threads = 256}, kSmall},
     {"decode_attention/v2_split_kv", ".*", Kind::kHardOnly, {.threads = 256}, kVector},
@@ -34,6 +60,20 @@ const Row kRows[] = {
 
     // ------------------------------------------------------------------------------------------------ matmul
     {"quant_matmul/float_v1", ".*", Kind::kHardOnly, {.threads = 256}, kYardstick},
+    {"quant_matmul/float_v2",
+     "float_gemv_kernel<.*",
+     Kind::kBandwidth,
+     {.threads = 256},
+     "",
+     {{"valu_share", 0, "its products are matrix instructions, of which this figure knows nothing"}}},
+    {"quant_matmul/float_v2", ".*FloatTile<64, 4, 1, 1, 4, .*", Kind::kHardOnly, {.threads = 256}, kFewRows},
+    {"quant_matmul/float_v2",
+     ".*FloatTile<64, 4, 4, .*",
+     Kind::kMatrix,
+     {.threads = 256, .dynamic_lds = 32768},
+     "",
+     {{"lds_per_mfma", 0.88, kFewOutputs}, {"flop_per_lds_byte", 18, kFewOutputs}, {"waves_x_xdl", 0.87, kFewOutputs}}},
+    {"quant_matmul/float_v2", ".*", Kind::kMatrix, {.threads = 512, .dynamic_lds = 65536}, ""},
     {"quant_matmul/gemm_v1", ".*", Kind::kHardOnly, {.threads = 256}, kYardstick},
     {"quant_matmul/gemv_v1", ".*", Kind::kHardOnly, {.threads = 256}, kYardstick},
     {"quant_matmul/gemv_v3",
@@ -53,17 +93,19 @@ const Row kRows[] = {
       {"waves_per_simd", 1.5, "eight rows of activations: their terms fill registers and LDS"},
       {"divergent_branches", 5, "the chain runs on one lane an output, and rows end raggedly"}}},
     {"quant_matmul/gemm_v2", ".*Tile<.*, [14], 1, 1, 4> >", Kind::kHardOnly, {.threads = 256}, kFewRows},
+    {"quant_matmul/gemm_v2", ".*BlockQ4K.*", Kind::kInteger, {.threads = 512, .dynamic_lds = 42496}, "", kLargeInteger},
+    {"quant_matmul/gemm_v2", ".*BlockQ6K.*", Kind::kInteger, {.threads = 512, .dynamic_lds = 56832}, "", kLargeInteger},
     {"quant_matmul/gemm_v2",
      ".*",
      Kind::kInteger,
-     {.threads = 512},
+     {.threads = 512, .dynamic_lds = 40960},
      "",
-     {{"valu_per_mfma", 3.5, "scales, minima and the float chain of every 32 columns on 64 sums a lane"},
-      {"lds_per_mfma", 3, "tiles of 64 x 32 a wave read each operand for few products"},
+     {{"valu_per_mfma", 3.5, "the float chain of every block of 32 columns on 64 sums a lane"},
+      {"lds_per_mfma", 3, "tiles of 64 x 32 a wave read each operand, and the scales of every block, for few products"},
       {"flop_per_lds_byte", 13, "the same"},
       {"passes_per_barrier", 64, "one step of 64 columns between barriers"},
       {"load_to_wait", 0, "scales are waited for where they are unpacked"},
-      {"waves_x_xdl", 0.1, "what those add up to"}}},
+      {"waves_x_xdl", 0.32, "what those add up to"}}},
     {"quant_matmul/quantize_v1",
      ".*",
      Kind::kBandwidth,

@@ -1,4 +1,6 @@
 // Defects of quantised matmul and of the activation quantiser.
+#include <fmt/format.h>
+
 #include <cmath>
 
 #include "reference/quant_blocks.hpp"
@@ -73,6 +75,37 @@ std::vector<Output> launches_nothing(const Call& call) {
   return {{twin[0], {before, true, {}}}};
 }
 
+/// The columns in two chains whose sums are added: what a split of the columns among workgroups does.
+std::vector<Output> splits_columns(const Call& call) {
+  std::vector<Output> out = call.launch();
+  const Tensor &w = call.data["weights"], &x = call.data["x"];
+  const int64_t n_in = field(call.problem, "n_in"), half = n_in / 2, n_out = field(call.problem, "n_out");
+  const std::string of_half = fmt::format("m={} n_out={} n_in={} weights={} x={} y=f32", field(call.problem, "m"),
+                                          n_out, half, dtype_name(w.dtype), dtype_name(x.dtype));
+  std::vector<double> sums(static_cast<size_t>(out[0].got.count()), 0.0);
+  for (const int64_t first : {int64_t{0}, half}) {
+    const auto columns = [&](const Tensor& from) {
+      Tensor to(from.name, from.dtype, {from.dims[0], {from.dims[1].name, half}});
+      for (int64_t i = 0; i < to.count(); ++i)
+        to.set(i, static_cast<float>(from.number(i / half * n_in + first + i % half)));
+      return to;
+    };
+    Data data;
+    data.tensors = {columns(w), columns(x)};
+    const Tensor part = call.real.twin(call.real.normalise(of_half), call.real.rung(call.rung).arithmetic, data).at(0);
+    for (size_t i = 0; i < sums.size(); ++i) sums[i] += part.number(static_cast<int64_t>(i));
+  }
+  for (size_t i = 0; i < sums.size(); ++i) out[0].got.set(static_cast<int64_t>(i), static_cast<float>(sums[i]));
+  return out;
+}
+
+/// Workgroups of the second matrix read the first one's weights.
+std::vector<Output> reads_first_matrix(const Call& call) {
+  Data data = call.data;
+  data["weights_1"].bytes = data["weights"].bytes;
+  return call.launch(call.problem, data);
+}
+
 /// Halves away from zero instead of to even.
 std::vector<Output> rounds_halves_up(const Call& call) {
   std::vector<Output> out = call.launch();
@@ -131,6 +164,16 @@ std::vector<Defect> matmul_defects() {
        {"E0", "E1", "N", "B", "S", "I:repeat", "I:poison", "I:order", "I:wave", "I:workers", "I:streams", "I:row_alone",
         "I:neighbours_nan", "I:output_alone"},
        launches_nothing},
+      {"columns_in_two_chains",
+       "quant_matmul/gemm_float_v2 weights=bf16 x=bf16 y=f32 m=7 n_out=9 n_in=256",
+       "columns are split between two chains, which are added",
+       {"E1"},
+       splits_columns},
+      {"group_reads_first_matrix",
+       "quant_matmul_group/gemv_q4_k_v3 gate_up weights=q4_k y=f32",
+       "the second matrix of a group is read at the first one's address",
+       {"E0", "E1", "B", "S", "I:parts_alone"},
+       reads_first_matrix},
       {"halves_away_from_zero",
        "quantize_activations/v1 many_rows weights=q8_0 x=bf16",
        "ties of the quantiser go away from zero",
