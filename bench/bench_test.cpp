@@ -7,6 +7,7 @@
 
 #include "bench/catalogue.hpp"
 #include "bench/driver.hpp"
+#include "bench/prelude.hpp"
 #include "bench/roofline.hpp"
 #include "bench/rotation.hpp"
 #include "bench/timing.hpp"
@@ -105,18 +106,21 @@ TEST(Rotation, SlotsRowsAndSamples) {
 }
 
 /// Launches a copy and claims anything about its bytes and its answer.
-class FakeWorkload final : public Workload {
+class FakeWorkload final : public Workload, public WithPrelude {
  public:
-  explicit FakeWorkload(std::string answer) : answer_(std::move(answer)), from_("from", 4096), to_("to", 4096) {}
+  explicit FakeWorkload(std::string answer, double prelude = 0)
+      : answer_(std::move(answer)), prelude_(prelude), from_("from", 4096), to_("to", 4096) {}
   int64_t slots() const override { return 2; }
   double footprint() const override { return 1e12; }
   void launch(hip::Stream& stream, int64_t) override { ceiling_copy(stream, from_.cview(), to_.view()); }
   std::string check(hip::Stream&, std::span<const int64_t> launches) override {
     return launches[0] + launches[1] > 0 ? answer_ : "nothing was launched";
   }
+  double prelude(hip::Stream&) override { return prelude_; }
 
  private:
   std::string answer_;
+  double prelude_;
   hip::DeviceBuffer<float> from_, to_;
 };
 
@@ -151,6 +155,27 @@ TEST(Driver, GreenAndRedRows) {
   const Ran fast = run_cases({fake("lazy", 1e15, "")});
   EXPECT_EQ(fast.code, 1);
   EXPECT_EQ(fast.outcomes[0].verdict, results::Verdict::kMistrusted);
+}
+
+TEST(Driver, WhatRunsBeforeTheLaunchStandsBesideItsTime) {
+  for (const double seconds : {0.0, 2.5e-6}) {
+    BenchCase c = fake("row", 1, "");
+    c.make = [seconds](const Options&) { return std::make_unique<FakeWorkload>("", seconds); };
+    testing::internal::CaptureStdout();
+    EXPECT_EQ(run_cases({c}).code, 0);
+    const std::string shown = testing::internal::GetCapturedStdout();
+    EXPECT_EQ(has(shown, "prelude_us"), seconds > 0) << shown;
+    EXPECT_TRUE(seconds == 0 || has(shown, "2.5")) << shown;
+  }
+}
+
+TEST(Driver, AQuantisedMatmulSaysWhatItsQuantiserTakes) {
+  for (const BenchCase& c : filtered(all_cases(), "^quant_matmul/gemv_(q4_k|float)_v1/.*/1$")) {
+    const auto workload = c.make({});
+    hip::Stream stream;
+    EXPECT_EQ(dynamic_cast<WithPrelude&>(*workload).prelude(stream) > 0, !has(c.rung, "float")) << c.name();
+    if (hip::platform_name() != "host") break;
+  }
 }
 
 TEST(Driver, FiltersAndFlags) {

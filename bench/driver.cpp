@@ -9,6 +9,7 @@
 #include <optional>
 #include <regex>
 
+#include "bench/prelude.hpp"
 #include "bench/roofline.hpp"
 #include "bench/rotation.hpp"
 #include "bench/timing.hpp"
@@ -30,6 +31,7 @@ struct Running {
   std::unique_ptr<Workload> workload;
   hip::Stream stream;
   Timer timer;
+  std::optional<double> prelude;
 };
 
 /// What the last calls of a case came to; kept when its buffers are gone.
@@ -123,6 +125,11 @@ class Run {
     state.counters["%flop"] = j.flop_pct;
     state.counters["x_first"] = ratio;
     if (c.tokens > 0) state.counters["tokens/s"] = c.tokens / s.median;
+    if (!r.prelude) {
+      auto* const with = dynamic_cast<WithPrelude*>(r.workload.get());
+      r.prelude = with ? with->prelude(r.stream) : 0.0;
+    }
+    if (*r.prelude > 0) state.counters["prelude_us"] = *r.prelude * 1e6;
     state.SetLabel(c.problem + (cold ? "" : " (warm: smaller than twice the cache)"));
     result.measured = {{"median_us", s.median * 1e6},
                        {"mean_us", s.mean * 1e6},
@@ -144,6 +151,7 @@ class Run {
                        {"slots", r.workload->slots()},
                        {"footprint_bytes", r.workload->footprint()}};
     if (c.tokens > 0) result.measured["tokens_per_s"] = c.tokens / s.median;
+    if (*r.prelude > 0) result.measured["prelude_us"] = *r.prelude * 1e6;
     result.config = config_of(r);
 
     if (const std::string wrong = r.workload->check(r.stream, r.timer.launches()); !wrong.empty()) {

@@ -1,13 +1,17 @@
 // Quantised matmul: matrices of Llama-3-8B and of the sample model, one row to a prompt. The quantiser of activations
-// is outside the timed launches and has rows of its own (quantize_activations_bench.cpp).
+// is outside the timed launches; its time stands beside them (prelude_us), and it has rows of its own
+// (quantize_activations_bench.cpp).
 #include "kernels/quant_matmul/quant_matmul.hpp"
 
 #include <fmt/format.h>
 
 #include "bench/catalogue.hpp"
+#include "bench/prelude.hpp"
+#include "bench/timing.hpp"
 #include "bench/workload.hpp"
 #include "reference/quant_blocks.hpp"
 #include "reference/quant_matmul.hpp"
+#include "verify/matrix_calibration.hpp"
 
 namespace greta::bench {
 namespace {
@@ -23,7 +27,26 @@ constexpr DType kWeights[] = {DType::kQ4K, DType::kQ6K, DType::kQ8_0, DType::kF1
 /// Where the ladder changes from gemv to gemm, both are timed; far from there only the one that is meant for it.
 constexpr int64_t kMostGemvRows = 64, kFewestGemmRows = 8;
 
-class MatmulWorkload final : public RotatedWorkload {
+/// The quantiser of one matmul's activations, whose X the kernel before has just written: no copies to go round.
+class QuantiserWorkload final : public Workload {
+ public:
+  QuantiserWorkload(hip::Stream& stream, const QuantMatmulProblem& p, const Tensor& x)
+      : p_(p),
+        x_("bench.x", p.x, static_cast<size_t>(p.m * p.n_in)),
+        blocks_("bench.blocks", p.activation_blocks(), static_cast<size_t>(p.m * p.activation_blocks_per_row())) {
+    x_.upload_bytes(stream, x.bytes.data(), x.bytes.size());
+  }
+  int64_t slots() const override { return 1; }
+  double footprint() const override { return 0; }
+  void launch(hip::Stream& stream, int64_t) override { quantize_activations(stream, p_, x_.view(), blocks_.view()); }
+  std::string check(hip::Stream&, std::span<const int64_t>) override { return {}; }
+
+ private:
+  QuantMatmulProblem p_;
+  hip::DeviceTensor x_, blocks_;
+};
+
+class MatmulWorkload final : public RotatedWorkload, public WithPrelude {
  public:
   MatmulWorkload(const QuantMatmulRung& rung, const QuantMatmulProblem& p, const Options& options)
       : RotatedWorkload(p.bytes()),
@@ -54,6 +77,15 @@ class MatmulWorkload final : public RotatedWorkload {
   void launch(hip::Stream& stream, int64_t slot) override {
     quant_matmul(stream, rung_, p_, {weights_->view(slot), x_->view(slot), y_->view(slot)});
   }
+  double prelude(hip::Stream& stream) override {
+    if (!p_.quantised()) return 0;
+    QuantiserWorkload quantiser(stream, p_, x_host_);
+    Timer timer(quantiser, stream);
+    timer.warm_up();
+    std::vector<double> samples;
+    for (int i = 0; i < 7; ++i) samples.push_back(timer.run_batch() / static_cast<double>(timer.batch()));
+    return summarise(std::move(samples)).median;
+  }
   /// Sampled rows of X against sampled rows of W, by the twin; then whole outputs of slots against each other.
   std::string check(hip::Stream& stream, std::span<const int64_t> launches) override {
     const auto slots = sampled_slots(launches, 3);
@@ -69,7 +101,8 @@ class MatmulWorkload final : public RotatedWorkload {
       for (size_t k = 0; k < outs.size(); ++k) {
         got.set(static_cast<int64_t>(k), static_cast<float>(row.number(outs[k])));
         const uint8_t* weights = weights_host_.bytes.data() + static_cast<size_t>(outs[k]) * row_bytes;
-        want.push_back(reference::quant_matmul_twin(one, weights, x).front());
+        want.push_back(
+            reference::quant_matmul_twin(one, weights, x, rung_.arithmetic, verify::matrix_machine()).front());
       }
       if (const auto wrong = differs(got, want); !wrong.empty()) return "row " + std::to_string(i) + ": " + wrong;
     }
@@ -95,7 +128,8 @@ void add_problem(std::vector<BenchCase>& to, const std::string& name, const Quan
     const bool gemv = c.rung.starts_with("gemv");
     if (gemv ? p.m > kMostGemvRows : p.m < kFewestGemmRows) continue;
     c.first_rung = std::exchange(first, false);
-    if (c.rung.starts_with("gemm") && c.rung.ends_with("_v2")) c.compute = Compute::kI8Matrix;
+    if (verify::on_matrix_machine(c.arithmetic)) c.compute = Compute::kMatrix;
+    if (p.quantised() && !gemv && c.rung.ends_with("_v2")) c.compute = Compute::kI8Matrix;
     to.push_back(std::move(c));
   }
 }
