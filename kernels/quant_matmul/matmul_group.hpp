@@ -1,6 +1,6 @@
 // What kernels and launch functions share that take several weight matrices of one input: the workgroups along x are
-// dealt out in ranges, one a matrix, and a workgroup works on the matrix of its range as if it were alone. For .hip files
-// of this operator.
+// dealt out in ranges, one a matrix, and a workgroup works on the matrix of its range as if it were alone. For .hip
+// files of this operator.
 #pragma once
 
 #include "kernels/quant_matmul/any_output.hpp"

@@ -12,7 +12,7 @@
 //   q8_0        X is quantised to Q8Act32. Eight blocks (256 values; fewer at the end of a row) are combined first, in
 //               ascending order: part = fmaf(d * dx, float(isum), part) from 0; then acc = acc + part, groups
 //               ascending.
-//   f16, bf16, f32   "f32_lanes64": 64 logical lanes; lane l has columns 256*s + 4*l + (0..3), s ascending, an fmaf chain
+//   f16, bf16, f32   "f32_lanes64": 64 logical lanes; lane l has columns 256*s + 4*l + (0..3), s ascending, fmaf chain
 //               from 0, columns ascending; lanes are added by the tree over distances 1, 2, 4, 8, 16, 32.
 //               "mma_f32" (W and X both f16 or both bf16, n_in % 8 == 0): one chain of matrix tiles over runs of 32
 //               columns from column 0, zeros beyond n_in: kernels/tile/operand_tile_layout.hpp, hip/matrix_model.hpp.
