@@ -28,7 +28,7 @@ using QuantMatmulRung = Rung<QuantMatmulProblem, QuantMatmulLaunch>;
 /// "gemv_*" rungs stream weights once for few rows, "gemm_*" rungs share a weight tile among many rows; each arithmetic
 /// id has rungs of both.
 std::span<const QuantMatmulRung> quant_matmul_ladder();
-/// The rung the model uses: by types and shape, never by data; m decides gemv or gemm, not the arithmetic, which is that
+/// The rung the model uses: by types and shape, never by data; m decides gemv or gemm, not the arithmetic: it is that
 /// of the last rung that accepts the problem. GPUs run the last rung of that arithmetic, host the first: lane exchanges
 /// and matrix tiles, which the GPUs have in hardware, cost it several times what plain loops do. The bits are the same.
 const QuantMatmulRung& quant_matmul_default_rung(const QuantMatmulProblem& problem);
