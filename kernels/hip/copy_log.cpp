@@ -82,10 +82,12 @@ std::string verified_move(Stream& stream, const neutral::CheckedCopy& c) {
     source = read(stream, static_cast<const char*>(c.from), c.bytes);
   else
     source.assign(static_cast<const char*>(c.from), static_cast<const char*>(c.from) + c.bytes);
+  // Not the source's bytes by chance: whatever the copy leaves alone is seen.
+  std::vector<char> inverted(source);
+  for (char& byte : inverted) byte = static_cast<char>(~byte);
   if (c.kind == CopyRecord::Kind::kFromDevice) {
-    // Not the source's bytes by chance: whatever the copy leaves alone is seen.
     auto* to = static_cast<char*>(c.to);
-    for (size_t i = 0; i < c.bytes; ++i) to[i] = static_cast<char>(~source[i]);
+    std::copy(inverted.begin(), inverted.end(), to);
     move(stream, c);
     return first_difference({to, c.bytes}, source, "the destination");
   }
@@ -93,6 +95,7 @@ std::string verified_move(Stream& stream, const neutral::CheckedCopy& c) {
   const size_t after = std::min(kMargin, c.to_entry->allocation.bytes - c.to_offset - c.bytes);
   const char* const around = static_cast<const char*>(c.to) - before;
   const std::vector<char> old = read(stream, around, before + c.bytes + after);
+  platform::copy_in(stream, c.to, inverted.data(), inverted.size());
   move(stream, c);
   const std::vector<char> now = read(stream, around, old.size());
   const std::span<const char> got(now), was(old);

@@ -153,6 +153,23 @@ TEST_F(Progress, EveryCopyIsLoggedAndRightOnesAreCalledRight) {
   }
 }
 
+TEST_F(Progress, ALostCopyIsSeenWhereTheBytesWereThereAlready) {
+  Stream stream("copies");
+  DeviceBuffer<float> a("copy.a", 100), b("copy.b", 100);
+  const std::vector<float> numbers(100, 2.5f);
+  for (DeviceBuffer<float>* buffer : {&a, &b}) buffer->upload(stream, numbers, 0);
+  for (const CopyPlant plant : {CopyPlant::kShort, CopyPlant::kLost})
+    for (uint64_t at = 1; at <= 2; ++at) {
+      CopyLog log(true);
+      plant_copy(plant, at);
+      a.upload(stream, numbers, 0);
+      copy_on_device(stream, b.id(), 0, a.id(), 0, 400);
+      plant_copy(CopyPlant::kNone, 0);
+      for (uint64_t i = 1; i <= 2; ++i)
+        EXPECT_EQ(log.rows()[i - 1].problem.empty(), i != at) << describe(log.rows()[i - 1]);
+    }
+}
+
 TEST_F(Progress, AWrongCopyIsSeenAndNoOtherIsBlamed) {
   for (const CopyPlant plant : {CopyPlant::kShort, CopyPlant::kShifted, CopyPlant::kLost})
     for (uint64_t at = 1; at <= 3; ++at) {
