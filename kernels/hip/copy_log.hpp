@@ -1,6 +1,6 @@
 // A log of every transfer, and a second look at each: for audits. While a CopyLog lives, every copy of the process is
 // written down; with `verify` its destination is filled with the inverse of the source's bytes before, read back after
-// and compared with the source, and the bytes about the destination with what they were. That multiplies the traffic and
+// and compared with the source, and the bytes about the destination with what they were. That multiplies the traffic,
 // waits, and changes no result.
 #pragma once
 
