@@ -55,9 +55,13 @@ Llama::Llama(std::shared_ptr<const Weights> weights, EngineOptions options)
     return it == options_.rungs.end() ? otherwise : find_rung(name, ladder, it->second);
   };
   prefill_rung_ = &named("prefill_attention", prefill_attention_ladder(), default_prefill_rung(c, options_.kv));
-  // Decode follows prefill's arithmetic unless told otherwise, so that bits can be compared.
-  decode_rung_ =
-      &named("decode_attention", decode_attention_ladder(), decode_attention_rung_for(prefill_rung_->arithmetic));
+  // Decode follows prefill's arithmetic unless told otherwise, so that bits can be compared; which of its rungs, the
+  // context decides.
+  decode_arithmetic_ =
+      named("decode_attention", decode_attention_ladder(), decode_attention_rung_for(prefill_rung_->arithmetic))
+          .arithmetic;
+  if (const auto it = options_.rungs.find("decode_attention"); it != options_.rungs.end())
+    decode_rung_ = &find_rung("decode_attention", decode_attention_ladder(), it->second);
   if (options_.planting) planter_ = std::make_unique<Planter>(*options_.planting, c.n_layers);
   cache_ =
       std::make_unique<KvCache>(c.n_layers, options_.slots, options_.context, c.n_kv_heads, c.head_dim, options_.kv);
@@ -316,7 +320,7 @@ std::vector<float> Llama::last_logits() {
 }
 
 std::string Llama::attention_arithmetic(bool decode_pass) const {
-  return decode_pass ? decode_rung_->arithmetic : prefill_rung_->arithmetic;
+  return decode_pass ? decode_arithmetic_ : prefill_rung_->arithmetic;
 }
 
 }  // namespace greta::model

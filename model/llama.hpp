@@ -135,7 +135,8 @@ class Llama {
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<Scratch> scratch_;
   const PrefillAttentionRung* prefill_rung_;
-  const DecodeAttentionRung* decode_rung_;
+  const char* decode_arithmetic_;
+  const DecodeAttentionRung* decode_rung_ = nullptr;  ///< null: the one for each step's problem
   StageSink sink_;
   std::unique_ptr<Planter> planter_;
   std::vector<PassRow> pass_rows_;  ///< while watched: of the pass at hand

@@ -330,7 +330,7 @@ void Llama::attention(Pass& pass, int64_t layer) {
   args.n_kv_of = s.input(Scratch::kNKv, pass.rows);
   args.workspace = workspace_of(decode_attention_workspace(p));
   args.scale = scale, args.exp = options_.exp;
-  decode_attention(stream(), *decode_rung_, p, args);
+  decode_attention(stream(), decode_rung_ ? *decode_rung_ : decode_attention_rung_for(decode_arithmetic_, p), p, args);
 }
 
 void Llama::run_layers(Pass& pass) {

@@ -24,6 +24,8 @@ constexpr DecodeAttentionRung kDecodeAttentionLadder[] = {
      "split-KV: one wave per 512 keys and head, then a merge in order"},
     {"v3", decode_attention_v3, accepts, "online_mma",
      "both products on matrix tiles, the query heads of a KV head as their rows, K and V read once"},
+    {"v4", decode_attention_v4, accepts, "online_mma",
+     "a workgroup per split, whose waves share every tile: for contexts of few splits"},
 };
 
 }  // namespace
@@ -37,6 +39,15 @@ const DecodeAttentionRung& decode_attention_rung_for(std::string_view arithmetic
     known += fmt::format("{}{} ({})", known.empty() ? "" : ", ", rung.arithmetic, rung.name);
   }
   throw_invalid(fmt::format("decode_attention: no rung with arithmetic '{}'; there are: {}", arithmetic, known));
+}
+
+const DecodeAttentionRung& decode_attention_rung_for(std::string_view arithmetic, const DecodeAttentionProblem& p) {
+  const DecodeAttentionRung& first = decode_attention_rung_for(arithmetic);
+  if (arithmetic != "online_mma") return first;
+  // v4 has a workgroup, alone on its CU, where v3 has a wave: it is for as many as there are CUs.
+  const int64_t units = p.batch * p.n_kv_heads * ((p.n_kv + kAttentionSplit - 1) / kAttentionSplit);
+  if (units > hip::device_info().compute_units) return first;
+  return find_rung("decode_attention", decode_attention_ladder(), "v4");
 }
 
 size_t decode_attention_workspace(const DecodeAttentionProblem& p) {

@@ -30,8 +30,10 @@ using DecodeAttentionLaunch = void (*)(hip::Stream&, const DecodeAttentionProble
 using DecodeAttentionRung = Rung<DecodeAttentionProblem, DecodeAttentionLaunch>;
 
 std::span<const DecodeAttentionRung> decode_attention_ladder();
-/// The rung whose arithmetic is the id; throws kInvalidArgument when there is none.
+/// The first rung whose arithmetic is the id; throws kInvalidArgument when there is none.
 const DecodeAttentionRung& decode_attention_rung_for(std::string_view arithmetic);
+/// Of the rungs of that arithmetic, the one for the problem on this device; their bits are the same.
+const DecodeAttentionRung& decode_attention_rung_for(std::string_view arithmetic, const DecodeAttentionProblem&);
 
 /// Floats of workspace any rung may need: batch * n_heads * splits * (head_dim + 2).
 size_t decode_attention_workspace(const DecodeAttentionProblem& problem);

@@ -198,6 +198,15 @@ TEST(DecodeAttention, OneRungForEachArithmeticOfPrefill) {
     EXPECT_STREQ(decode_attention_rung_for(rung.arithmetic).arithmetic, rung.arithmetic);
 }
 
+TEST(DecodeAttention, RungForAProblemFollowsItsSplits) {
+  DecodeAttentionProblem p = problem(1, 512, 2, 1, 64, DType::kBF16);
+  EXPECT_STREQ(decode_attention_rung_for("online_mma", p).name, "v4");
+  EXPECT_STREQ(decode_attention_rung_for("online_f32", p).name, "v2");
+  p.batch = hip::device_info().compute_units, p.n_kv = 1025;  // three splits a CU
+  EXPECT_STREQ(decode_attention_rung_for("online_mma", p).name, "v3");
+  EXPECT_THROW(decode_attention_rung_for("no_such_arithmetic", p), Error);
+}
+
 TEST(DecodeAttention, LaunchesAreNamedAndCountTheirRows) {
   const DecodeAttentionProblem p = problem(2, 600, 4, 2, 128, DType::kBF16);
   const hip::LaunchLog log;

@@ -12,6 +12,24 @@ static_assert(kOnlineTile == kAttentionTile && kOnlineSplit == kAttentionSplit);
 inline constexpr int kMergeThreads = 128;
 inline constexpr int kMergeSplits = 64;  ///< splits whose weights lie in LDS at a time
 
+/// Matrix rungs: query heads of a KV head that are the rows of one fragment, those that each lane has in its first slot.
+GRETA_HOST_DEVICE constexpr int decode_mma_rows(int wave) { return wave == 64 ? 16 : 8; }
+/// Fragments of a KV head's query heads.
+GRETA_HOST_DEVICE constexpr int decode_mma_parts(int wave, int group) {
+  return (group + decode_mma_rows(wave) - 1) / decode_mma_rows(wave);
+}
+/// What a unit of the matrix rungs' grid computes: a split of the keys for some query heads of one KV head. Units of a
+/// split are neighbours, KV heads first.
+struct DecodeUnit {
+  int split;
+  int kv_head;
+  int first;  ///< of the KV head's query heads
+  __device__ DecodeUnit(const AttentionShape& shape, int wave, int unit) {
+    const int parts = decode_mma_parts(wave, shape.n_heads / shape.n_kv_heads), units = shape.n_kv_heads * parts;
+    split = unit / units, kv_head = unit % units / parts, first = unit % parts * decode_mma_rows(wave);
+  }
+};
+
 /// Workspace: o [rows, splits, head_dim], m [rows, splits], l [rows, splits], row = sequence * n_heads + head. The
 /// partial results of split s of row r are m[r * splits + s], and so on. o comes first: it is stored 16 bytes at a
 /// time.

@@ -27,9 +27,6 @@ inline constexpr int kDecodeV3Waves = 4 * sizeof(T) * KvPieces<T, kHeadDim, kWav
                                               <= size_t{hip::kLdsBytes}
                                           ? 4
                                           : 2;
-/// Query heads of a KV head that a wave takes: the rows of the fragment that each lane has in its first slot.
-template <int kWave>
-inline constexpr int kDecodeV3Rows = kWave == 64 ? 16 : 8;
 
 template <class T, int kHeadDim, int kWave, ExpMode kExp>
 __global__ void GRETA_LAUNCH_BOUNDS(4 * kWave, kWave == 64 ? 4 : 2)
@@ -38,14 +35,13 @@ __global__ void GRETA_LAUNCH_BOUNDS(4 * kWave, kWave == 64 ? 4 : 2)
                                      DecodeShape shape) {
   using Mma = MmaAttention<T, kHeadDim, kWave, 1>;
   using Pieces = KvPieces<T, kHeadDim, kWave>;
-  constexpr int kRows = kDecodeV3Rows<kWave>, kSlots = 1;
+  constexpr int kRows = decode_mma_rows(kWave), kSlots = 1;
   GRETA_DYNAMIC_LDS(T, lds);
   const int wave = hip::wave_uniform(hip::wave_id());
   const int sequence = static_cast<int>(blockIdx.y);
-  const int group = shape.n_heads / shape.n_kv_heads, parts = (group + kRows - 1) / kRows;
-  const int unit = static_cast<int>(blockIdx.x) * kDecodeV3Waves<T, kHeadDim, kWave> + wave,
-            units = shape.n_kv_heads * parts;
-  const int split = unit / units, kv_head = unit % units / parts, first = unit % parts * kRows;
+  const int group = shape.n_heads / shape.n_kv_heads;
+  const DecodeUnit unit(shape, kWave, static_cast<int>(blockIdx.x) * kDecodeV3Waves<T, kHeadDim, kWave> + wave);
+  const int split = unit.split, kv_head = unit.kv_head, first = unit.first;
   const int begin = split * split_keys;
   const int n_kv = decode_n_kv(shape, n_kv_of, sequence);
   if (split >= splits || begin >= n_kv) return;  // the same for the whole wave; nothing below goes beyond a wave
@@ -106,7 +102,7 @@ void decode_attention_v3_with_splits(hip::Stream& stream, const DecodeAttentionP
         constexpr int kWaves = kDecodeV3Waves<T, kHeadDim, kWave>;
         constexpr size_t kLds = sizeof(T) * kWaves * KvPieces<T, kHeadDim, kWave>::kLdsElements;
         const DecodeOperands<T> x(p, args);
-        const int64_t units = splits * p.n_kv_heads * ((p.group() + kDecodeV3Rows<kWave> - 1) / kDecodeV3Rows<kWave>);
+        const int64_t units = splits * p.n_kv_heads * decode_mma_parts(kWave, static_cast<int>(p.group()));
         const dim3 grid(static_cast<unsigned>((units + kWaves - 1) / kWaves), static_cast<unsigned>(p.batch));
         hip::launch(stream, {decode_name("v3_split", p, args), grid, dim3(kWaves * kWave), kLds, p.batch},
                     &decode_attention_v3_split_kernel<T, kHeadDim, kWave, kExp>, x.q, x.k, x.v, x.n_kv_of, x.page_table,

@@ -181,6 +181,31 @@ Bits tokens(const PrefillAttentionProblem& p, const Bits& q, int64_t first, int6
   return Bits(q.begin() + first * row, q.begin() + (first + count) * row);
 }
 
+TEST(PrefillAttention, TotalsOfSplitsHaveTheSameBitsInLdsAsInTheWorkspace) {
+  // The same head again and again: alone its workgroup keeps totals in LDS, where wave 32 has room; in a grid of more
+  // workgroups than CUs they go through the workspace.
+  const WithConfig config(32);
+  const PrefillAttentionProblem one = problem_of({"", 1, 5, 1100, 1, 1, 64, 0, DType::kBF16});
+  PrefillAttentionProblem many = one;
+  many.n_heads = many.n_kv_heads * (hip::device_info().compute_units + 1);
+  Inputs in = random_inputs(one);
+  leave_only_rounding(in.k, in.v, one.n_kv, one.head_dim);
+  Inputs repeated = in;
+  repeated.q.clear();
+  for (int64_t t = 0; t < one.n_tokens; ++t)
+    for (int64_t h = 0; h < many.n_heads; ++h)
+      repeated.q.insert(repeated.q.end(), in.q.begin() + t * one.head_dim, in.q.begin() + (t + 1) * one.head_dim);
+  const PrefillAttentionRung& rung = find_rung("prefill_attention", prefill_attention_ladder(), "v4");
+  const hip::LaunchLog log;
+  const Bits alone = run(rung, one, in), among = run(rung, many, repeated);
+  ASSERT_EQ(log.rows().size(), 2u);
+  EXPECT_EQ(log.rows()[0].kernel, "prefill_attention_v4_totals_in_lds<bf16,64>");
+  EXPECT_EQ(log.rows()[1].kernel, "prefill_attention_v4<bf16,64>");
+  for (int64_t t = 0; t < one.n_tokens; ++t)
+    for (int64_t c = 0; c < one.head_dim; ++c)
+      ASSERT_EQ(alone[t * one.head_dim + c], among[t * many.n_heads * one.head_dim + c]) << "t " << t << " c " << c;
+}
+
 TEST(PrefillAttention, AnyChunkingGivesTheSameBits) {
   PrefillAttentionProblem p = problem_of({"", 1, 530, 530, 1, 1, 64, 0, DType::kBF16});
   Inputs in = random_inputs(p);

@@ -14,7 +14,8 @@
 // From v3   multiply-adds by the tile of 16x16x16 instead of one by one, p from accumulator to operand in registers,
 //           copies in flight during both products
 // Cost      of the splits' exactness: every 512 keys o goes to the workspace and back, 64 KiB each way a workgroup
-//           beside 256 KiB of K and V (v4_free, a bench variant, does without: docs/experiments.md)
+//           beside 256 KiB of K and V (v4_free, a bench variant, does without: docs/experiments.md). On sm_90a, where a
+//           grid is so small that a workgroup has an SM to itself, o waits in LDS (v4_totals_in_lds)
 #include "kernels/prefill_attention/launch_prefill.hpp"
 #include "kernels/tile/kv_pipeline.hpp"
 #include "kernels/tile/mma_attention.hpp"
@@ -23,19 +24,26 @@ namespace greta {
 
 static_assert(kKvTileKeys == kAttentionTile);
 
-/// Shape of a workgroup: waves, 16-row fragments of each, where Q is kept, K/V buffers, waves per SIMD. It decides no
-/// bit of the result.
-template <int kWave, int kHeadDim>
+/// Shape of a workgroup: waves, 16-row fragments of each, where Q and the totals of finished splits are kept, K/V
+/// buffers, waves per SIMD. It decides no bit of the result.
+template <int kWave, int kHeadDim, bool kTotalsInLds_>
 struct PrefillV4Shape {
   static constexpr int kWaves = 4;
   static constexpr int kFragments = 2;
   static constexpr bool kQueriesInLds = kWave == 32 && kHeadDim == 128;
   static constexpr int kRows = kWaves * kFragments * hip::kTile;
   static constexpr int kQueryElements = kQueriesInLds ? kRows * kHeadDim : 0;
+  static constexpr bool kTotalsInLds = kTotalsInLds_;
+  static constexpr int kTotalElements =
+      kTotalsInLds ? kRows * kHeadDim * static_cast<int>(sizeof(float) / sizeof(half_t)) : 0;
+  static constexpr int kRowBytes = static_cast<int>(sizeof(half_t)) * (kQueryElements + kTotalElements);
   static constexpr int kBuffers =
-      kv_buffers(kWave, kHeadDim, hip::kLdsBytesForTwo - static_cast<int>(sizeof(half_t)) * kQueryElements);
-  static constexpr int kLdsElements = kQueryElements + kBuffers * kv_tile_elements(kHeadDim);
+      kv_buffers(kWave, kHeadDim, (kTotalsInLds ? hip::kLdsBytes : hip::kLdsBytesForTwo) - kRowBytes);
+  static constexpr int kTileElements = kBuffers * kv_tile_elements(kHeadDim);
+  static constexpr int kLdsElements = kTileElements + kQueryElements + kTotalElements;
   static constexpr int kWavesPerSimd = 2;
+  /// Wave 64 has no LDS for them: two tiles of 16 KiB and totals of 64 KiB.
+  static constexpr bool kExists = !kTotalsInLds || (kWave == 32 && 2 * kLdsElements <= hip::kLdsBytes);
 };
 
 template <class T, int kHeadDim, int kWave, ExpMode kExp, class Shape, bool kSplits>
@@ -72,16 +80,20 @@ __global__ void GRETA_LAUNCH_BOUNDS(Shape::kWaves* kWave, Shape::kWavesPerSimd)
       (n_keys + kAttentionTile - 1) / kAttentionTile);
   kv.start();
   [[maybe_unused]] typename Tile::Queries queries;
-  [[maybe_unused]] T* const staged = lds + kv.kLdsElements + wave * Tile::kRows * kHeadDim;
+  [[maybe_unused]] T* const staged = lds + Shape::kTileElements + wave * Tile::kRows * kHeadDim;
   if constexpr (Shape::kQueriesInLds)
     Tile::stage_queries(staged, [&](int r) { return row_of(q, r); });
   else
     Tile::load_queries(queries, [&](int r) { return row_of(q, r); });
 
-  float* const total_o =
-      workspace +
-      (((static_cast<size_t>(sequence) * gridDim.x + blockIdx.x) * gridDim.y + blockIdx.y) * Shape::kWaves + wave) *
-          Tile::kTotalFloats;
+  float* total_o;
+  if constexpr (Shape::kTotalsInLds)
+    total_o = reinterpret_cast<float*>(lds + Shape::kTileElements + Shape::kQueryElements) + wave * Tile::kTotalFloats;
+  else
+    total_o =
+        workspace +
+        (((static_cast<size_t>(sequence) * gridDim.x + blockIdx.x) * gridDim.y + blockIdx.y) * Shape::kWaves + wave) *
+            Tile::kTotalFloats;
   typename Tile::PerRow total_m = {}, total_l = {};
   typename Tile::State state;
   Tile::reset(state);
@@ -135,25 +147,37 @@ __global__ void GRETA_LAUNCH_BOUNDS(Shape::kWaves* kWave, Shape::kWavesPerSimd)
   if (wave_keys > 0) Tile::store_rows(state, [&](int r) { return row_of(o, r); });
 }
 
+/// Whether every workgroup has a CU to itself, with splits to merge: then the totals may have the LDS of a second one.
+bool alone_on_a_cu(const PrefillAttentionProblem& p, int rows) {
+  const int64_t blocks = p.batch * p.n_heads * ((p.n_tokens + rows - 1) / rows);
+  return p.n_kv > kAttentionSplit && blocks <= hip::device_info().compute_units;
+}
+
 template <class T, int kHeadDim, int kWave, ExpMode kExp, bool kSplits>
-void launch_instance(hip::Stream& stream, const char* name, const PrefillAttentionProblem& p,
-                     const PrefillAttentionArgs& args) {
-  if constexpr (kSplits || kHeadDim == 128) {
-    using Shape = PrefillV4Shape<kWave, kHeadDim>;
+void launch_instance(hip::Stream& stream, const PrefillAttentionProblem& p, const PrefillAttentionArgs& args) {
+  const auto launch = [&](const char* name, auto shape) {
+    using Shape = decltype(shape);
     constexpr PrefillBlock kBlock = {Shape::kRows, Shape::kWaves * kWave, sizeof(T) * Shape::kLdsElements, true};
     launch_prefill<T>(stream, name, &prefill_attention_v4_kernel<T, kHeadDim, kWave, kExp, Shape, kSplits>, kBlock, p,
                       args, hip::out("workspace", args.workspace, kSplits ? prefill_attention_workspace(p) : 0));
+  };
+  using InLds = PrefillV4Shape<kWave, kHeadDim, true>;
+  if constexpr (!kSplits) {
+    if constexpr (kHeadDim == 128) launch("v4_free", PrefillV4Shape<kWave, kHeadDim, false>{});
+  } else {
+    if constexpr (InLds::kExists)
+      if (alone_on_a_cu(p, InLds::kRows)) return launch("v4_totals_in_lds", InLds{});
+    launch("v4", PrefillV4Shape<kWave, kHeadDim, false>{});
   }
 }
 
 template <bool kSplits>
-void launch_v4(hip::Stream& stream, const char* name, const PrefillAttentionProblem& p,
-               const PrefillAttentionArgs& args) {
+void launch_v4(hip::Stream& stream, const PrefillAttentionProblem& p, const PrefillAttentionArgs& args) {
   with_exp_mode("prefill_attention v4", args.exp, [&](auto exp) {
     with_wave([&](auto wave) {
       with_attention_types(p.dtype, p.head_dim, [&](auto element, auto head_dim) {
         launch_instance<decltype(element), decltype(head_dim)::value, decltype(wave)::value, decltype(exp)::value,
-                        kSplits>(stream, name, p, args);
+                        kSplits>(stream, p, args);
       });
     });
   });
@@ -161,11 +185,11 @@ void launch_v4(hip::Stream& stream, const char* name, const PrefillAttentionProb
 
 void prefill_attention_v4_free(hip::Stream& stream, const PrefillAttentionProblem& p,
                                const PrefillAttentionArgs& args) {
-  launch_v4<false>(stream, "v4_free", p, args);
+  launch_v4<false>(stream, p, args);
 }
 
 void prefill_attention_v4(hip::Stream& stream, const PrefillAttentionProblem& p, const PrefillAttentionArgs& args) {
-  launch_v4<true>(stream, "v4", p, args);
+  launch_v4<true>(stream, p, args);
 }
 
 }  // namespace greta

@@ -21,6 +21,7 @@
 
 #include <type_traits>
 
+#include "kernels/tile/attention_shape.hpp"
 #include "kernels/tile/kv_layout.hpp"
 #include "kernels/tile/pack.hpp"
 
@@ -30,6 +31,16 @@ namespace greta {
 struct ContiguousRows {
   size_t stride;
   __device__ __forceinline__ size_t operator()(int key) const { return stride * static_cast<size_t>(key); }
+  __device__ static constexpr bool evenly_spaced() { return true; }
+};
+
+/// Rows behind any table of pages, or none.
+struct TableRows {
+  KvRows rows;
+  size_t stride;
+  __device__ __forceinline__ explicit TableRows(const KvRows& r) : rows(r), stride(r.stride) {}
+  __device__ __forceinline__ size_t operator()(int key) const { return rows.at(key); }
+  __device__ __forceinline__ bool evenly_spaced() const { return !rows.paged(); }
 };
 
 /// Buffers that fit `bytes` of LDS: two on wave 64, two to four on wave 32.
@@ -38,7 +49,9 @@ constexpr int kv_buffers(int wave, int head_dim, int bytes) {
   return wave == 64 || fit < 2 ? 2 : fit < 4 ? fit : 4;
 }
 
-template <class T, int kHeadDim, int kWave, int kThreads, int kBuffers, class Rows>
+/// kKeepAddresses, wave 32: where a thread reads and writes in a tile is kept in two registers and followed by constants,
+/// instead of computed again for every copy. For kernels that have the registers.
+template <class T, int kHeadDim, int kWave, int kThreads, int kBuffers, class Rows, bool kKeepAddresses = false>
 class KvPipeline {
   static_assert(sizeof(T) == 2);
   static_assert(kWave == 64 ? kBuffers == 2 : kBuffers >= 2);
@@ -62,6 +75,11 @@ class KvPipeline {
         v_to_[n] = chunk_offset(kKvTileKeys, block.channel, block.chunk) + 4 * block.half;
         v_from_[n] = offset_in_tile(block.key, block.channel);
       }
+    } else if constexpr (kKeepAddresses) {
+      const int thread = static_cast<int>(threadIdx.x);
+      first_to_ = lds_of_copy(thread);
+      first_from_ =
+          rows.stride * static_cast<size_t>(thread / kChunks) + static_cast<size_t>(thread % kChunks * kChunkElements);
     }
   }
 
@@ -225,20 +243,48 @@ class KvPipeline {
 
   // --------------------------------------------------------------------------------------- wave 32: in the background
 
+  static constexpr int kChunks = kHeadDim / kChunkElements;
+  static constexpr int kKeys = kThreads / kChunks;  ///< from one copy of a thread to its next
+  static GRETA_HOST_DEVICE constexpr int lds_of_copy(int unit) {
+    return chunk_offset(kHeadDim, key_row(kWave, unit / kChunks), unit % kChunks);
+  }
+  /// Copy n of a thread lies at (its copy 0 xor flip) + step.
+  static GRETA_HOST_DEVICE constexpr int flip_of_copy(int n) {
+    return (lds_of_copy(n * kThreads) ^ lds_of_copy(0)) & (kHeadDim - 1);
+  }
+  static GRETA_HOST_DEVICE constexpr int step_of_copy(int n) { return lds_of_copy(n * kThreads) / kHeadDim * kHeadDim; }
+  static constexpr bool copies_follow() {
+    for (int unit = 0; unit < kKvTileKeys * kChunks; ++unit) {
+      const int n = unit / kThreads;
+      if (((lds_of_copy(unit % kThreads) ^ flip_of_copy(n)) + step_of_copy(n)) != lds_of_copy(unit)) return false;
+    }
+    return true;
+  }
+  static_assert(!kKeepAddresses || kWave != 32 || (kKvTileKeys * kChunks % kThreads == 0 && copies_follow()));
+
   /// Starts the copy of the next tile in order, or of none when all are under way; closes a group either way, so that
   /// groups can be counted.
   __device__ __forceinline__ void issue() {
 #if !defined(__HIP__)
-    constexpr int kChunks = kHeadDim / kChunkElements, kUnits = kKvTileKeys * kChunks;
+    constexpr int kUnits = kKvTileKeys * kChunks;
     if (tile_ < end_) {
       const T* const base = issues_values_ ? v_ : k_;
-      GRETA_UNROLL
-      for (int n = 0; n < (kUnits + kThreads - 1) / kThreads; ++n) {
-        const int unit = n * kThreads + hip::opaque(static_cast<int>(threadIdx.x));
-        if (kUnits % kThreads != 0 && unit >= kUnits) break;
-        const int key = unit / kChunks, chunk = unit % kChunks, absolute = tile_ * kKvTileKeys + key;
-        hip::async_copy16(lds_ + write_ * kTile + chunk_offset(kHeadDim, key_row(kWave, key), chunk),
-                          row(base, absolute) + chunk * kChunkElements, absolute < n_keys_);
+      if (kKeepAddresses && rows_.evenly_spaced() && (tile_ + 1) * kKvTileKeys <= n_keys_) {
+        const T* const from = base + rows_.stride * static_cast<size_t>(tile_ * kKvTileKeys) + first_from_;
+        T* const to = lds_ + write_ * kTile;
+        GRETA_UNROLL
+        for (int n = 0; n < kUnits / kThreads; ++n)
+          hip::async_copy16(to + ((first_to_ ^ flip_of_copy(n)) + step_of_copy(n)), from + rows_.stride * (kKeys * n),
+                            true);
+      } else {
+        GRETA_UNROLL
+        for (int n = 0; n < (kUnits + kThreads - 1) / kThreads; ++n) {
+          const int unit = n * kThreads + hip::opaque(static_cast<int>(threadIdx.x));
+          if (kUnits % kThreads != 0 && unit >= kUnits) break;
+          const int key = unit / kChunks, chunk = unit % kChunks, absolute = tile_ * kKvTileKeys + key;
+          hip::async_copy16(lds_ + write_ * kTile + chunk_offset(kHeadDim, key_row(kWave, key), chunk),
+                            row(base, absolute) + chunk * kChunkElements, absolute < n_keys_);
+        }
       }
       if (issues_values_) ++tile_;
       issues_values_ = !issues_values_;
@@ -268,6 +314,9 @@ class KvPipeline {
   bool issues_values_ = false;
   int write_ = 0, read_ = 0;
   // Wave 64, in elements: the first unit's place in memory from the tile's first row, and in LDS.
+  // Wave 32: of the thread's first copy.
+  int first_to_ = 0;
+  size_t first_from_ = 0;
   uint32_t k_from_ = 0, v_from_[kVBlocks] = {};
   int k_to_ = 0, v_to_[kVBlocks] = {};
   Words4 staged_[kStaged];

@@ -87,6 +87,9 @@ TEST_F(Audits, NoFaultIsGreen) {
   const Run r = run({"fault", "--", "audit", "planted", "none"});
   EXPECT_TRUE(r.child.exited_with(kGreen)) << r.child.out << r.child.err;
   EXPECT_TRUE(run({"fault", "--", "audit", "fault"}).child.exited_with(kUsage));
+  const Run refused = run({"fault", "--", "audit", "planted", "no-such-program"});  // it never ran: not green
+  EXPECT_TRUE(refused.child.exited_with(kUsage)) << refused.child.out << refused.child.err;
+  EXPECT_NE(refused.child.err.find("no such program"), std::string::npos) << refused.child.err;
   EXPECT_TRUE(run({"fault"}).child.exited_with(kUsage));
 }
 

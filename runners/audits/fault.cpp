@@ -41,10 +41,17 @@ int run_fault(const Flags& f, const CommonFlags& flags) {
     r.measured = {{"attribution", attribution_name(a.kind)}, {"runs", runs_of(a)}};
     r.measured["fault"] = to_json(a.report);
     r.measured["suspects"] = a.candidates;
-    if (a.kind == Attribution::Kind::kNone)
-      r.outcome = {Verdict::kPass, ""}, fmt::print("{}\n", a.text());
-    else
+    if (a.kind != Attribution::Kind::kNone) {
       r.outcome = {Verdict::kFail, a.text()};
+      return;
+    }
+    // No fault is found in a command that did not run.
+    const ChildResult& child = a.runs.front().child;
+    if (child.exited_with(kUsage)) throw_invalid("audit fault: the command was refused: " + last_lines(child.err, 12));
+    if (child.exited_with(kInfrastructure) || child.exited_with(kUnfinished))
+      r.outcome = {Verdict::kIncomplete, fmt::format("{}: {}", child.how_it_ended(), last_lines(child.err, 4))};
+    else
+      r.outcome = {Verdict::kPass, ""}, fmt::print("{}\n", a.text());
   });
   records.run("device after the fault", [&](results::Record& r) { r.outcome = probe_in_child(); });
   return records.exit_code();

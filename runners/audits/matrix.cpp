@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "runners/audits/audits.hpp"
+#include "runners/audits/same_records.hpp"
 #include "runners/audits/scratch_folder.hpp"
 #include "runners/fault_attribution.hpp"
 
@@ -23,6 +24,7 @@ struct Flags {
   int64_t span = 32, tokens = 64;
   double limit_s = 120;
   bool attribute = false;
+  std::string against;
 };
 
 /// As a plant: the probe before that cell fails.
@@ -151,7 +153,7 @@ int run_matrix(Flags f, const CommonFlags& flags) {
   const ScratchFolder scratch("greta_matrix");
   const auto start = std::chrono::steady_clock::now();
   AuditRecords records(flags, "matrix", fmt::format("{} cells, span {} of {} tokens", cells.size(), f.span, f.tokens),
-                       static_cast<int64_t>(cells.size()) + 1);
+                       static_cast<int64_t>(cells.size()) + 1 + !f.against.empty());
   std::vector<results::Record> done;
   for (size_t i = 0; i < cells.size(); ++i) {
     const Cell& cell = cells[i];
@@ -184,6 +186,9 @@ int run_matrix(Flags f, const CommonFlags& flags) {
     std::fflush(stdout);
   }
   records.run("knobs changed what they must", [&](results::Record& r) { contradictions(done, r); });
+  if (!f.against.empty())
+    records.run("the bits of " + base_name(f.against),
+                [&](results::Record& r) { compare_with_earlier(done, records.store().environment(), f.against, r); });
   fmt::print("{} cells in {:.1f} s\n", cells.size(),
              std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   return records.exit_code();
@@ -203,6 +208,9 @@ void register_audit_matrix(CLI::App& audit, CommonFlags& flags) {
   verb->add_option("--kv-aligned", f->aligned, "0, 1 or both")->check(CLI::IsMember({0, 1}))->capture_default_str();
   verb->add_option("--limit", f->limit_s, "seconds a cell")->check(CLI::PositiveNumber)->capture_default_str();
   verb->add_flag("--attribute", f->attribute, "look for who is to blame when a cell ends by a fault");
+  verb->add_option(
+      "--against", f->against,
+      "records of an earlier run, of another platform or commit: every cell must have the bits it had there");
   verb->add_option("--plant", f->plants,
                    "CELL=crash|hang|killed|out-of-bounds|...: that cell runs `audit planted NAME`; "
                    "CELL=dead-device: the probe before it fails");

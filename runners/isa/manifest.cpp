@@ -10,6 +10,7 @@ constexpr const char* kVector = "fp32 vector rung: bound by multiply-adds, neith
 constexpr const char* kRagged = "for widths and addresses that are not on 16 bytes; models do not launch it";
 constexpr const char* kRuntime = "the runtime's own, not on the way of a model";
 constexpr const char* kFewRows = "few rows of activations: bound by the weights' bytes, of which it reads each once";
+constexpr const char* kFewSplits = "for fewer splits than CUs: bound by the latency of a split, not by bytes";
 constexpr const char* kSmall = "launch-bound: one row a decoded token";
 
 constexpr const char* kMatrixSoftmax =
@@ -57,6 +58,17 @@ const Row kRows[] = {
      Kind::kHardOnly,
      {.threads = 256},
      "bandwidth-bound on matrix tiles; its figures stand in the kernel's header"},
+    {"decode_attention/v4_split_per_workgroup", ".*_merge_kernel<.*", Kind::kHardOnly, {.threads = 128}, kSmall},
+    {"decode_attention/v4_split_per_workgroup",
+     ".*, 128, 64, .*",
+     Kind::kHardOnly,
+     {.threads = 256, .dynamic_lds = 32768},
+     kFewSplits},
+    {"decode_attention/v4_split_per_workgroup",
+     ".*",
+     Kind::kHardOnly,
+     {.threads = 256, .dynamic_lds = 16384},
+     kFewSplits},
 
     // ------------------------------------------------------------------------------------------------ matmul
     {"quant_matmul/float_v1", ".*", Kind::kHardOnly, {.threads = 256}, kYardstick},
