@@ -31,7 +31,7 @@ constexpr int buffers() {
 }
 
 template <class T, int kHeadDim, int kWave>
-using Pipeline = KvPipeline<T, kHeadDim, kWave, kWaves * kWave, buffers<kWave, kHeadDim>(), TableRows, true>;
+using Pipeline = KvPipeline<T, kHeadDim, kWave, kWaves * kWave, buffers<kWave, kHeadDim>(), TableRows>;
 
 template <class T, int kHeadDim, int kWave, ExpMode kExp>
 __global__ void GRETA_LAUNCH_BOUNDS(kWaves* kWave, 2)

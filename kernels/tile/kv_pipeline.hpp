@@ -15,7 +15,9 @@
 //           is multiplied, tile i+1 is stored to the other buffer and tile i+2 is on its way to the registers, a whole
 //           multiplication ahead. V is transposed between load and store. One barrier makes tile i visible and says
 //           that tile i-1 has been used
-// Wave 32   (sm_90a, host) kBuffers buffers, cp.async of 16 bytes; kBuffers - 1 tiles are under way or ready
+// Wave 32   (sm_90a, host) kBuffers buffers, cp.async of 16 bytes; kBuffers - 1 tiles are under way or ready. Where a
+//           thread reads and writes in a whole tile of evenly spaced rows is known before the first tile and followed by
+//           constants: computed again for each copy, addresses took a fifth of prefill v4's time
 // Cost      staging registers on wave 64: 16 at 256 threads and head_dim 128
 #pragma once
 
@@ -49,9 +51,7 @@ constexpr int kv_buffers(int wave, int head_dim, int bytes) {
   return wave == 64 || fit < 2 ? 2 : fit < 4 ? fit : 4;
 }
 
-/// kKeepAddresses, wave 32: where a thread reads and writes in a tile is kept in two registers and followed by constants,
-/// instead of computed again for every copy. For kernels that have the registers.
-template <class T, int kHeadDim, int kWave, int kThreads, int kBuffers, class Rows, bool kKeepAddresses = false>
+template <class T, int kHeadDim, int kWave, int kThreads, int kBuffers, class Rows>
 class KvPipeline {
   static_assert(sizeof(T) == 2);
   static_assert(kWave == 64 ? kBuffers == 2 : kBuffers >= 2);
@@ -75,7 +75,7 @@ class KvPipeline {
         v_to_[n] = chunk_offset(kKvTileKeys, block.channel, block.chunk) + 4 * block.half;
         v_from_[n] = offset_in_tile(block.key, block.channel);
       }
-    } else if constexpr (kKeepAddresses) {
+    } else {
       const int thread = static_cast<int>(threadIdx.x);
       first_to_ = lds_of_copy(thread);
       first_from_ =
@@ -260,7 +260,7 @@ class KvPipeline {
     }
     return true;
   }
-  static_assert(!kKeepAddresses || kWave != 32 || (kKvTileKeys * kChunks % kThreads == 0 && copies_follow()));
+  static_assert(kWave != 32 || (kKvTileKeys * kChunks % kThreads == 0 && copies_follow()));
 
   /// Starts the copy of the next tile in order, or of none when all are under way; closes a group either way, so that
   /// groups can be counted.
@@ -269,7 +269,7 @@ class KvPipeline {
     constexpr int kUnits = kKvTileKeys * kChunks;
     if (tile_ < end_) {
       const T* const base = issues_values_ ? v_ : k_;
-      if (kKeepAddresses && rows_.evenly_spaced() && (tile_ + 1) * kKvTileKeys <= n_keys_) {
+      if (rows_.evenly_spaced() && (tile_ + 1) * kKvTileKeys <= n_keys_) {
         const T* const from = base + rows_.stride * static_cast<size_t>(tile_ * kKvTileKeys) + first_from_;
         T* const to = lds_ + write_ * kTile;
         GRETA_UNROLL
