@@ -1,5 +1,7 @@
 #include "model/engine_rounding.hpp"
 
+#include <Eigen/Core>
+
 #include "kernels/tile/quant_blocks.hpp"
 #include "reference/quant_blocks.hpp"
 

@@ -2,6 +2,7 @@
 #include "model/make.hpp"
 
 #include <gtest/gtest.h>
+#include <Eigen/Core>
 
 #include <cmath>
 #include <cstring>

@@ -1,6 +1,7 @@
 #include "model/reference_model.hpp"
 
 #include <fmt/format.h>
+#include <Eigen/Core>
 
 #include "reference/quant_blocks.hpp"
 

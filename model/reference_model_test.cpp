@@ -1,6 +1,7 @@
 #include "model/reference_model.hpp"
 
 #include <gtest/gtest.h>
+#include <Eigen/Core>
 
 #include <fstream>
 #include <nlohmann/json.hpp>

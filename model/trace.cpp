@@ -1,6 +1,7 @@
 #include "model/trace.hpp"
 
 #include <fmt/format.h>
+#include <Eigen/Core>
 
 #include <algorithm>
 #include <cmath>
@@ -206,13 +207,13 @@ reference::StageObserver Trace::observer() {
     if (stage == "gate" || stage == "up") return;
     observe(stage, layer, rows);
     if (stage == "v") observe("v_cache", layer, rows);
-    if (stage == "q_post_rope") reference_q_ = rows;
+    if (stage == "q_post_rope") reference_q_ = std::make_shared<reference::RowMatrix>(rows);
     if (stage != "k_post_rope") return;
     observe("k_cache", layer, rows);
     for (int64_t t = 0; t < rows.rows(); ++t) {
       const PointKey key{t, layer, kSoftmax};
       if (!wants(key)) continue;
-      const std::span<const double> query(reference_q_.row(t).data(), static_cast<size_t>(reference_q_.cols()));
+      const std::span<const double> query(reference_q_->row(t).data(), static_cast<size_t>(reference_q_->cols()));
       const std::span<const double> keys(rows.data(), static_cast<size_t>((t + 1) * rows.cols()));
       put(key, DType::kF64, bytes_of(softmax_stats(config_, query, keys)), true);
     }

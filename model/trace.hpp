@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -98,7 +99,7 @@ class Trace {
   std::map<PointKey, TracePoint> points_;
   int64_t expected_ = 0, repeated_ = 0;
   std::map<int64_t, std::vector<double>> queries_;  ///< q_post_rope of the layer at hand, by position
-  reference::RowMatrix reference_q_;
+  std::shared_ptr<const reference::RowMatrix> reference_q_;
 };
 
 /// (m, l) of each head of one query over keys [n, n_kv_heads, head_dim]: m = max_j s_j, l = sum_j exp(s_j - m) with

@@ -1,6 +1,7 @@
 #include "reference/llama.hpp"
 
 #include <fmt/format.h>
+#include <Eigen/Core>
 
 #include <cmath>
 

@@ -9,7 +9,6 @@
 // takes its bound.
 #pragma once
 
-#include <Eigen/Core>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -17,9 +16,17 @@
 #include <string_view>
 #include <vector>
 
+// Declared only: half of the program passes these matrices on without looking into one, and Eigen costs each such file
+// seconds. Who does look includes <Eigen/Core>.
+namespace Eigen {
+template <typename Scalar, int kRows, int kCols, int kOptions, int kMaxRows, int kMaxCols>
+class Matrix;
+}
+
 namespace greta::reference {
 
-using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+/// Eigen's dynamic matrix, rows one after the other.
+using RowMatrix = Eigen::Matrix<double, -1, -1, 1, -1, -1>;
 
 struct LlamaShape {
   int64_t n_layers = 0, dim = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0, ffn_dim = 0, vocab = 0;

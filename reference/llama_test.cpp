@@ -1,6 +1,7 @@
 #include "reference/llama.hpp"
 
 #include <gtest/gtest.h>
+#include <Eigen/Core>
 
 #include <cmath>
 #include <map>

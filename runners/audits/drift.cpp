@@ -1,6 +1,7 @@
 #include "runners/audits/drift.hpp"
 
 #include <fmt/format.h>
+#include <Eigen/Core>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

@@ -1,6 +1,7 @@
 #include "runners/gates/equivalence.hpp"
 
 #include <fmt/format.h>
+#include <Eigen/Core>
 
 #include <algorithm>
 
