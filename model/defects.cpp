@@ -37,7 +37,7 @@ constexpr std::array<DefectInfo, 30> kTable = {{
     {Defect::kBatchKvLengths, "batch-kv-lengths", "every sequence of a batch sees as many keys as the longest", true,
      "FAIL", "gate", "--b batch:3", "attn_out", 0},
     {Defect::kAlignedRowShifted, "aligned-row-shifted", "the KV-aligned control copies the row before", true, "FAIL",
-     "gate", "--kv-aligned 1", "attn_out", 0},
+     "gate", "--kv-aligned 1", "k_cache", 0},
     {Defect::kWeightTransposed, "weight-transposed", "blk.1.attn_k read column by column", false, "FAIL", "gate", "",
      "k_pre_rope", 1},
     {Defect::kWeightRowShifted, "weight-row-shifted", "blk.2.ffn_gate one row further down", false, "FAIL", "gate", "",

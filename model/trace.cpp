@@ -148,12 +148,17 @@ std::vector<PointKey> Trace::missing() const {
   return out;
 }
 
-void Trace::put(const PointKey& key, DType dtype, std::vector<char> bytes, bool recomputed) {
+TracePoint Trace::point_of(DType dtype, std::vector<char> bytes, bool recomputed) const {
   TracePoint point;
   point.dtype = dtype, point.recomputed = recomputed;
   if (want_.hashes) point.sha256 = results::sha256_of(std::span<const char>(bytes));
   if (want_.statistics) point.statistics = statistics_of(numbers_of(dtype, bytes));
   if (want_.raw || want_.raw_for_callback) point.raw = std::move(bytes);
+  return point;
+}
+
+void Trace::put(const PointKey& key, DType dtype, std::vector<char> bytes, bool recomputed) {
+  TracePoint point = point_of(dtype, std::move(bytes), recomputed);
   if (want_.on_point) want_.on_point(key, point);
   if (!want_.raw) point.raw = {};
   const auto [at, fresh] = points_.insert_or_assign(key, std::move(point));
@@ -162,6 +167,24 @@ void Trace::put(const PointKey& key, DType dtype, std::vector<char> bytes, bool 
 
 void Trace::watch(Llama& engine, int64_t slot) {
   engine.set_stage_sink([this, &engine, slot](const StageEvent& event) { take(event, engine, slot); });
+}
+
+void Trace::reread_cache(Llama& engine, int64_t slot, int64_t from, int64_t to) {
+  const auto width = static_cast<size_t>(config_.kv_dim());
+  for (int64_t layer = 0; layer < config_.n_layers; ++layer)
+    for (const auto& [name, cache] :
+         {std::pair{"k_cache", engine.cache().k(layer, slot)}, std::pair{"v_cache", engine.cache().v(layer, slot)}})
+      for (int64_t position = from; position < to; ++position) {
+        const auto at = points_.find({position, layer, stage_index(name)});
+        if (at == points_.end()) continue;  // not wanted; or never written, and then it stays missing
+        const hip::AnyView row = cache.slice(static_cast<size_t>(position) * width, width);
+        std::vector<char> bytes(width * static_cast<size_t>(dtype_block_bytes(row.dtype())));
+        read_view(engine.stream(), row, bytes.data());
+        TracePoint point = point_of(row.dtype(), std::move(bytes), false);
+        if (!want_.raw) point.raw = {};
+        written_.emplace(at->first, std::move(at->second));
+        at->second = std::move(point);
+      }
 }
 
 void Trace::take(const StageEvent& event, Llama& engine, int64_t slot) {

@@ -74,6 +74,11 @@ class Trace {
 
   /// Installs the engine's stage sink; the trace must outlive the engine's passes.
   void watch(Llama& engine, int64_t slot);
+  /// Rows [from, to) of the slot's cache were replaced after they were written: their points k_cache and v_cache become
+  /// what stands there now, which is what later positions read. on_point is not called again.
+  void reread_cache(Llama& engine, int64_t slot, int64_t from, int64_t to);
+  /// Those points as they were written: what attention of the position itself has read.
+  const std::map<PointKey, TracePoint>& written() const { return written_; }
   /// Points of the reference pass, rows at positions 0, 1, ...; k_cache and v_cache are its K and V.
   reference::StageObserver observer();
 
@@ -87,6 +92,7 @@ class Trace {
  private:
   void take(const StageEvent& event, Llama& engine, int64_t slot);
   void take_softmax(const StageEvent& v_cache, Llama& engine, int64_t slot);
+  TracePoint point_of(DType dtype, std::vector<char> bytes, bool recomputed) const;
   void put(const PointKey& key, DType dtype, std::vector<char> bytes, bool recomputed);
   void observe(std::string_view stage, int64_t layer, const reference::RowMatrix& rows);
   template <class F>
@@ -96,7 +102,7 @@ class Trace {
   LlamaConfig config_;
   int64_t n_tokens_, logits_from_;
   std::vector<char> stage_wanted_, layer_wanted_, position_wanted_;
-  std::map<PointKey, TracePoint> points_;
+  std::map<PointKey, TracePoint> points_, written_;
   int64_t expected_ = 0, repeated_ = 0;
   std::map<int64_t, std::vector<double>> queries_;  ///< q_post_rope of the layer at hand, by position
   std::shared_ptr<const reference::RowMatrix> reference_q_;

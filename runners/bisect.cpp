@@ -18,6 +18,8 @@ struct BisectFlags {
   std::string model, a = "prefill", b = "decode", positions, planting, defect, on = "b";
   IdsInput input;
   EngineFlags engine;
+  int64_t span = 0;
+  int kv_aligned = 0;
   bool classes = false, sweep = false;
 };
 
@@ -115,6 +117,7 @@ int run_bisect_verb(const BisectFlags& f, const CommonFlags& flags) {
     request.positions.assign(all.begin(), all.end());
   }
   request.layers.assign(flags.layers.begin(), flags.layers.end());
+  request.span = f.span, request.kv_aligned = f.kv_aligned == 1;
   request.seed = flags.seed;
   plant(request, f);
 
@@ -156,6 +159,12 @@ void register_bisect(CLI::App& app, CommonFlags& flags) {
       ->capture_default_str();
   verb->add_option("--b", f->b, "as --a")->capture_default_str();
   verb->add_option("--positions", f->positions, "positions to compare, e.g. 0,3,5-7 (default: all)");
+  verb->add_option("--span", f->span, "make logits of the last N positions alone, as the gate does (default: of all)")
+      ->check(CLI::PositiveNumber);
+  verb->add_option("--kv-aligned", f->kv_aligned,
+                   "1: earlier KV rows are those that one prefill pass wrote; compared are the rows as copied")
+      ->check(CLI::IsMember({0, 1}))
+      ->capture_default_str();
   verb->add_option("--plant", f->planting, "plant a mistake: STAGE:LAYER:POSITION[:KIND[:AMOUNT]]");
   verb->add_option("--defect", f->defect, "plant a defect of the wiring (greta gate --list-defects)");
   verb->add_option("--defect-side", f->on, "side of --plant and --defect: a, b or both")

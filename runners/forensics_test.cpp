@@ -180,6 +180,37 @@ TEST_F(Forensics, BisectPlacesEveryDefect) {
     }
 }
 
+// A mistake that only a pass with logits of its last rows makes, and one in the copy of KV rows: the gate's own flags.
+TEST_F(Forensics, BisectTakesTheGatesSpanAndKvAligned) {
+  Json record;
+  const std::vector<std::string> readout = {"--a", "decode", "--b", "prefill", "--defect", "readout-row-before"};
+  EXPECT_TRUE(run("bisect", readout, &record).exited_with(0)) << "with logits of all rows there is none";
+  std::vector<std::string> span = readout;
+  span.insert(span.end(), {"--span", "2"});
+  EXPECT_TRUE(run("bisect", span, &record).exited_with(1));
+  EXPECT_EQ(record["first_fail"]["stage"], "final_norm");
+  EXPECT_EQ(record["first_fail"]["position"], 3);
+  EXPECT_EQ(record["first_fail"]["wrong"], "b");
+  EXPECT_TRUE(run("bisect", {"--span", "6"}).exited_with(2)) << "of 5 tokens";
+
+  const std::vector<std::string> aligned = {"--kv-aligned", "1"};
+  EXPECT_TRUE(run("bisect", aligned, &record).exited_with(0)) << record;
+  std::vector<std::string> shifted = aligned;
+  shifted.insert(shifted.end(), {"--defect", "aligned-row-shifted"});
+  for (const char* a : {"prefill", "reference"}) {
+    std::vector<std::string> words = shifted;
+    words.insert(words.end(), {"--a", a});
+    EXPECT_TRUE(run("bisect", words, &record).exited_with(1));
+    EXPECT_EQ(record["first_fail"]["stage"], "k_cache") << a;
+    EXPECT_EQ(record["first_fail"]["position"], 1) << a;
+    EXPECT_EQ(record["first_fail"]["wrong"], "b") << a;
+  }
+  std::vector<std::string> ignored = aligned;
+  ignored.insert(ignored.end(), {"--defect", "kv-aligned-ignored"});
+  EXPECT_TRUE(run("bisect", ignored, &record).exited_with(1));
+  EXPECT_EQ(record["verdict"], "VACUOUS");
+}
+
 TEST_F(Forensics, BisectAgainstASavedTrace) {
   const std::string trace = file("t.jsonl");
   ASSERT_TRUE(run("trace", {"--out", trace, "--raw", file("raw")}).exited_with(0));

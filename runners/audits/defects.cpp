@@ -97,6 +97,7 @@ std::string bisected(const model::DefectInfo& info, DefectBench& bench) {
   request.a = traced_side_from_text("--a", gate.a.text(), gate.options);
   request.b = traced_side_from_text("--b", gate.b.text(), gate.options);
   request.b.options.defect = info.defect;
+  request.span = gate.span, request.kv_aligned = gate.kv_aligned;
   const BisectResult result = run_bisect(request);
   if (!result.first) return fmt::format("bisect {}", results::verdict_name(result.outcome.verdict));
   const FirstFail& f = *result.first;

@@ -60,6 +60,7 @@ struct Side {
   SideRun run;
   std::optional<model::SavedTrace> saved;
   std::map<PointKey, TracePoint> raw;
+  std::map<PointKey, TracePoint> written;  ///< cache rows before they were replaced (kv_aligned)
 };
 
 class Bisect {
@@ -69,12 +70,15 @@ class Bisect {
   BisectResult run() {
     const auto start = std::chrono::steady_clock::now();
     a_.what = r_.a, b_.what = r_.b;
+    a_.what.kv_aligned = b_.what.kv_aligned = r_.kv_aligned;
     if (!a_.what.is_engine() && !b_.what.is_engine() && a_.what.is_reference() == b_.what.is_reference() &&
         a_.what.trace_file == b_.what.trace_file)
       throw_invalid(fmt::format("bisect: both sides are {}; there is nothing to compare", a_.what.text));
     const auto n = static_cast<int64_t>(r_.ids.size());
+    if (r_.span < 0 || r_.span > n) throw_invalid(fmt::format("--span {}: the input has {} tokens", r_.span, n));
     logits_from_ =
         r_.positions.empty() ? 0 : std::min(*std::min_element(r_.positions.begin(), r_.positions.end()), n - 1);
+    if (r_.span) logits_from_ = n - r_.span;
     for (Side* side : {&a_, &b_}) {
       if (side->what.trace_file.empty()) continue;
       side->saved = model::read_trace(side->what.trace_file);
@@ -161,9 +165,11 @@ class Bisect {
                                                            side.what.text, missing.size(), missing.front().text())};
     if (only) {
       side.raw = traced.trace.points();
+      side.written = traced.trace.written();
       return;
     }
     side.points = traced.trace.points();
+    side.written = traced.trace.written();
     side.run = std::move(traced.run);
   }
 
@@ -247,8 +253,17 @@ class Bisect {
                          fmt::format("{} and {} launched the same kernels with the same grids and M: "
                                      "one program was compared with itself",
                                      r_.a.text, r_.b.text)};
+    else if (const auto why = idle_alignment())
+      result_.outcome = {Verdict::kVacuous, *why};
     else
       result_.outcome = {Verdict::kPass, ""};
+  }
+
+  std::optional<std::string> idle_alignment() const {
+    for (const Side* side : {&a_, &b_})
+      if (side->what.is_engine())
+        if (auto why = alignment_ignored(side->run, r_.kv_aligned)) return why;
+    return std::nullopt;
   }
 
   bool asked(const PointKey& key) const {
@@ -267,14 +282,16 @@ class Bisect {
     };
     if (!rows_are_kept())
       for (Side* side : {&a_, &b_}) run_side_of(*side, &only);
-    const auto lookup = [this](const Side& side, const PointKey& key) {
+    const auto lookup = [this, &f](const Side& side, const PointKey& key) {
       if (side.saved) {
         const auto point = side.saved->points.find(key);
         if (point == side.saved->points.end())
           throw_invalid(fmt::format("trace {} has no point at {}", side.saved->path, key.text()));
         return RawPoint{point->second.dtype, model::numbers_of(point->second.dtype, side.saved->raw(key))};
       }
-      const auto& rows = rows_are_kept() ? side.points : side.raw;
+      // Attention of a position read that position's own row before another took its place.
+      const bool own = key != f.key && key.position == f.key.position && side.written.contains(key);
+      const auto& rows = own ? side.written : rows_are_kept() ? side.points : side.raw;
       const auto point = rows.find(key);
       if (point == rows.end()) throw_invalid(fmt::format("{} was not traced", key.text()));
       return RawPoint{point->second.dtype, model::numbers_of(point->second.dtype, point->second.raw)};
@@ -379,6 +396,7 @@ class Bisect {
       m["recomputed"] = {{"a", side(f.a)}, {"b", side(f.b)}};
     }
     result_.config = {{"a", r_.a.text}, {"b", r_.b.text}, {"tokens", r_.ids.size()}};
+    result_.config["kv_aligned"] = r_.kv_aligned, result_.config["first_position_of_logits"] = logits_from_;
     for (const auto& [name, side, run] :
          {std::tuple{"run_a", &r_.a, &result_.a}, std::tuple{"run_b", &r_.b, &result_.b}})
       if (side->is_engine()) result_.config[name] = run->config();

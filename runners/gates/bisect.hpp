@@ -7,6 +7,8 @@
 //             running the reference twice, exactly and with the engine's rounding (as the equivalence gate does)
 //   wrong     each side's point is computed again in double from the inputs that this side itself had
 //             (gates/recompute.hpp): diverging is not yet wrong
+// A pass that makes logits of its last rows only reads them from elsewhere than one that makes all: a mistake there
+// needs the gate's `span` to show. So does the copy of KV rows under kv_aligned, whose points are the rows as copied.
 // Verdicts: PASS (no difference), FAIL, VACUOUS (the two sides did the same), INCOMPLETE (a saved trace lacks points).
 #pragma once
 
@@ -32,6 +34,8 @@ struct BisectRequest {
   TracedSide a, b;
   std::vector<int64_t> positions;  ///< to compare; empty: all
   std::vector<int64_t> layers;     ///< empty: all
+  int64_t span = 0;                ///< final_norm and logits of the last N positions alone are made; 0: of all
+  bool kv_aligned = false;         ///< as the gate's: k_cache and v_cache are then the rows that later positions read
   uint64_t seed = 1;
 };
 

@@ -60,18 +60,6 @@ void check_defect(const GateRequest& r) {
                     info.name));
 }
 
-/// Rows that must have been read from the aligned slot, or the flag did nothing.
-std::optional<std::string> alignment_ignored(const SideRun& run, bool kv_aligned) {
-  const auto& rows = run.kv_rows_read;
-  const int64_t others = rows[0] + rows[1] + rows[2];
-  if (kv_aligned && others > 0)
-    return fmt::format("--kv-aligned 1 had no effect on {}: {} of the {} KV rows it read were its own, not prefill's",
-                       run.side.text(), others, others + rows[3]);
-  if (!kv_aligned && rows[3] > 0)
-    return fmt::format("--kv-aligned 0 had no effect on {}: {} KV rows it read were aligned", run.side.text(), rows[3]);
-  return std::nullopt;
-}
-
 class Gate {
  public:
   explicit Gate(const GateRequest& request) : r_(request) {}

@@ -18,18 +18,20 @@ using Kind = SideSpec::Kind;
 void append(std::vector<float>& to, const std::vector<float>& from) { to.insert(to.end(), from.begin(), from.end()); }
 
 /// Replaces rows [from, to) of the sequence by those of the slot that one prefill pass over all ids filled.
-void align_rows(model::Llama& engine, int64_t aligned_slot, int64_t slot, int64_t from, int64_t to) {
+void align_rows(model::Llama& engine, const SideRequest& r, int64_t aligned_slot, int64_t slot, int64_t from,
+                int64_t to) {
   if (engine.options().defect == model::Defect::kKvAlignedIgnored) return;
   const bool shifted = engine.options().defect == model::Defect::kAlignedRowShifted;
   for (int64_t i = from; i < to; ++i)
     engine.cache().copy_row(engine.stream(), aligned_slot, slot, i, shifted && i > 0 ? i - 1 : -1);
+  if (r.on_aligned) r.on_aligned(engine, slot, from, to);
 }
 
 /// Feeds the ids in chunks; `chunk` = ids.size() is one prefill pass.
 void run_chunks(model::Llama& engine, const SideRequest& r, int64_t chunk, SideRun& run) {
   const auto n = static_cast<int64_t>(r.ids.size());
   for (int64_t at = 0; at < n; at += chunk) {
-    if (r.kv_aligned) align_rows(engine, 1, 0, std::max<int64_t>(at - chunk, 0), at);
+    if (r.kv_aligned) align_rows(engine, r, 1, 0, std::max<int64_t>(at - chunk, 0), at);
     const int64_t rows = std::min(chunk, n - at);
     const int64_t from = std::clamp<int64_t>(r.first_position - at, 0, rows);
     append(run.logits, engine.prefill(0, r.ids.subspan(static_cast<size_t>(at), static_cast<size_t>(rows)), from));
@@ -55,7 +57,7 @@ void run_decode(model::Llama& engine, const SideRequest& r, int64_t batch, std::
     engine.prefill(b, prefix, static_cast<int64_t>(prefix.size()));
   }
   for (int64_t i = 1; i < n; ++i) {
-    if (r.kv_aligned) align_rows(engine, batch, run.place, i - 1, i);
+    if (r.kv_aligned) align_rows(engine, r, batch, run.place, i - 1, i);
     std::vector<int32_t> ids(static_cast<size_t>(batch));
     for (int64_t b = 0; b < batch; ++b)
       ids[static_cast<size_t>(b)] = b == run.place ? r.ids[static_cast<size_t>(i)] : stranger();
@@ -156,6 +158,17 @@ bool same_launches(const SideRun& a, const SideRun& b) {
     return rows;
   };
   return key(a) == key(b);
+}
+
+std::optional<std::string> alignment_ignored(const SideRun& run, bool kv_aligned) {
+  const auto& rows = run.kv_rows_read;
+  const int64_t others = rows[0] + rows[1] + rows[2];
+  if (kv_aligned && others > 0)
+    return fmt::format("--kv-aligned 1 had no effect on {}: {} of the {} KV rows it read were its own, not prefill's",
+                       run.side.text(), others, others + rows[3]);
+  if (!kv_aligned && rows[3] > 0)
+    return fmt::format("--kv-aligned 0 had no effect on {}: {} KV rows it read were aligned", run.side.text(), rows[3]);
+  return std::nullopt;
 }
 
 results::Json SideRun::config() const {

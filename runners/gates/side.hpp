@@ -37,6 +37,9 @@ struct SideRequest {
   std::function<void(model::Llama& engine, int64_t place)> watch = {};
   /// What that prefill pass is over when not over `ids`, as many: a control, whose rows must show in the logits.
   std::span<const int32_t> aligned_ids = {};
+  /// Called when KV rows [from, to) of the sequence have been replaced by those to align with: a trace must then hold
+  /// the rows that attention reads.
+  std::function<void(model::Llama& engine, int64_t place, int64_t from, int64_t to)> on_aligned = {};
 };
 
 /// What happened, as the engine saw it.
@@ -60,5 +63,8 @@ SideRun run_side(const std::shared_ptr<const model::Weights>& weights, model::En
 
 /// True when the two runs launched the same kernels with the same grids and the same M: they were one program.
 bool same_launches(const SideRun& a, const SideRun& b);
+
+/// Why the flag kv_aligned did nothing on this side: rows that it read are not from where the flag says.
+std::optional<std::string> alignment_ignored(const SideRun& run, bool kv_aligned);
 
 }  // namespace greta::runners

@@ -94,8 +94,11 @@ TracedRun run_traced(ModelAtHand& model, const TracedSide& side, std::span<const
     out.run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return out;
   }
-  SideRequest request{side.spec, ids, logits_from, false, seed, {}};
+  SideRequest request{side.spec, ids, logits_from, side.kv_aligned, seed, {}};
   request.watch = [&](model::Llama& engine, int64_t place) { out.trace.watch(engine, place); };
+  request.on_aligned = [&](model::Llama& engine, int64_t place, int64_t from, int64_t to) {
+    out.trace.reread_cache(engine, place, from, to);
+  };
   out.run = run_side(model.weights_for(side.options.defect), side.options, request);
   return out;
 }

@@ -18,8 +18,9 @@ namespace greta::runners {
 struct TracedSide {
   SideSpec spec;
   model::EngineOptions options;
-  std::string trace_file;  ///< of trace:FILE
-  std::string text;        ///< as given
+  std::string trace_file;   ///< of trace:FILE
+  std::string text;         ///< as given
+  bool kv_aligned = false;  ///< earlier KV rows are those of one prefill pass (SideRequest::kv_aligned)
   bool is_reference() const { return trace_file.empty() && spec.kind == SideSpec::Kind::kReference; }
   bool is_engine() const { return trace_file.empty() && !is_reference(); }
 };
