@@ -8,7 +8,7 @@
 namespace greta::model {
 namespace {
 
-constexpr std::array<DefectInfo, 30> kTable = {{
+constexpr std::array<DefectInfo, 33> kTable = {{
     {Defect::kNone, "none", "no defect", false, "PASS"},
     {Defect::kLastKvIgnored, "last-kv-ignored", "decode ignores the last KV entry", true, "FAIL", "gate", "",
      "attn_out", 0},
@@ -67,6 +67,10 @@ constexpr std::array<DefectInfo, 30> kTable = {{
      "VACUOUS", "audit attention"},
     {Defect::kMatmulRungIgnored, "matmul-rung-ignored", "--rung quant_matmul is accepted and dropped", false, "VACUOUS",
      "audit output"},
+    {Defect::kSeedIgnored, "seed-ignored", "--seed is accepted and dropped", true, "VACUOUS", "audit seed"},
+    {Defect::kSeedLeaks, "seed-leaks", "the first id of the sequence depends on --seed", false, "FAIL", "audit seed"},
+    {Defect::kSeedUnrepeatable, "seed-unrepeatable", "the neighbours of a batch depend on what ran before", true,
+     "FAIL", "audit seed"},
 }};
 
 constexpr bool in_order() {

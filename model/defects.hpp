@@ -41,6 +41,10 @@ enum class Defect {
   kBatchIgnored,          ///< batch:N: the sequence runs alone
   kAttentionRungIgnored,  ///< --rung prefill_attention / decode_attention
   kMatmulRungIgnored,     ///< --rung quant_matmul
+  kSeedIgnored,           ///< --seed: the neighbours of a batch and the place among them are always the same
+  // The seed beyond what it is for
+  kSeedLeaks,         ///< the sequence's own ids depend on --seed
+  kSeedUnrepeatable,  ///< the neighbours of a batch depend on what ran before
 };
 
 struct DefectInfo {

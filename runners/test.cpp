@@ -159,7 +159,8 @@ class Plan {
       green(fmt::format("audit {}", name), words, 1800);
     };
     audit("layout", nullptr);
-    for (const char* name : {"output", "dtype", "batch", "kv-aligned", "attention", "contradictions", "instruments"})
+    for (const char* name :
+         {"output", "dtype", "batch", "kv-aligned", "seed", "attention", "contradictions", "instruments"})
       audit(name, "12");
     audit("drift", "512");
     audit("defects", "12", {"--every-gate"});

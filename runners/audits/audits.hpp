@@ -27,7 +27,7 @@ void register_audit_contradictions(CLI::App& audit, CommonFlags& flags);
 void register_audit_decode(CLI::App& audit, CommonFlags& flags);
 void register_audit_defects(CLI::App& audit, CommonFlags& flags);
 void register_audit_instruments(CLI::App& audit, CommonFlags& flags);
-/// dtype, batch, kv-aligned, attention.
+/// dtype, batch, kv-aligned, seed, attention.
 void register_audit_knobs(CLI::App& audit, CommonFlags& flags);
 
 /// Flags of an audit that runs a model: --model, the input, the engine.

@@ -126,6 +126,9 @@ Outcome run_gate_on(const std::string& gate, const model::DefectInfo& info, Defe
     audit_batch(planted, first.sink());
   } else if (gate == "audit kv-aligned") {
     audit_kv_aligned(planted, first.sink());
+  } else if (gate == "audit seed") {
+    planted.ids = planted.ids.first(std::min<size_t>(planted.ids.size(), 6));  // ten runs
+    audit_seed(planted, first.sink());
   } else if (gate == "audit attention") {
     audit_attention(planted, first.sink());
   } else {
@@ -139,8 +142,8 @@ DefectResult try_engine(const DefectRow& row, DefectBench& bench) {
   DefectResult result;
   std::vector<std::string> gates = {row.gate};
   if (bench.every_gate)
-    for (const char* other : {"gate", "audit layout", "audit output", "audit dtype", "audit batch", "audit kv-aligned",
-                              "audit attention"}) {
+    for (const char* other : {"gate", "audit layout", "audit output", "audit dtype", "audit batch", "audit seed",
+                              "audit kv-aligned", "audit attention"}) {
       const bool loader = model::load_fault_of(info.defect).damage != model::WeightDamage::kNone;
       if (other == row.gate || (other == std::string_view("gate") && info.caught_by != "gate")) continue;
       if (other == std::string_view("audit layout") && !loader) continue;  // it runs no engine

@@ -4,6 +4,8 @@
 //   greta audit dtype      --kv fp16 against bf16: symbols, buffers and logits must differ            else VACUOUS
 //   greta audit batch      one sequence among 1, 2, 4, 8: equal bits (else FAIL), launches must differ (else VACUOUS)
 //   greta audit kv-aligned rows read are those that a prefill pass wrote, and they are what decides    else VACUOUS
+//   greta audit seed       another seed, other neighbours of a batch and another place among them      else VACUOUS;
+//                          the same bits of the sequence, and of paths without neighbours              else FAIL
 //   greta audit attention  every rung of both ladders: the symbol that is launched is the one asked for else VACUOUS
 //
 // CONTRADICTION where two echoes cannot both be true: the launches differ and nothing they compute does.
@@ -32,6 +34,9 @@ void audit_batch(const KnobRequest& request, const CaseSink& cases);
 
 inline constexpr int64_t kKvAlignedCases = 3;
 void audit_kv_aligned(const KnobRequest& request, const CaseSink& cases);
+
+inline constexpr int64_t kSeedCases = 4;
+void audit_seed(const KnobRequest& request, const CaseSink& cases);
 
 int64_t attention_cases(const KnobRequest& request);
 void audit_attention(const KnobRequest& request, const CaseSink& cases);

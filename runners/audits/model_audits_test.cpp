@@ -159,7 +159,7 @@ Cases knob(KnobAudit audit, model::Defect defect = model::Defect::kNone) {
 }
 
 TEST(KnobAudits, GreenOnTheSample) {
-  for (const KnobAudit audit : {audit_dtype, audit_batch, audit_kv_aligned, audit_attention}) {
+  for (const KnobAudit audit : {audit_dtype, audit_batch, audit_kv_aligned, audit_seed, audit_attention}) {
     const Cases cases = knob(audit);
     EXPECT_TRUE(cases.red().empty()) << cases.all();
     EXPECT_GE(cases.records.size(), 3u);
@@ -186,6 +186,22 @@ TEST(KnobAudits, WhatMustNotDependOnAKnobFails) {
   EXPECT_EQ(batch.at("batch 8").outcome.verdict, Verdict::kFail) << batch.all();
   const Cases aligned = knob(audit_kv_aligned, model::Defect::kAlignedRowShifted);
   EXPECT_EQ(aligned.at("1: rows of a prefill pass").outcome.verdict, Verdict::kFail) << aligned.all();
+}
+
+TEST(KnobAudits, ASeedChangesTheNeighboursAndNothingElse) {
+  const Cases ignored = knob(audit_seed, model::Defect::kSeedIgnored);
+  EXPECT_EQ(ignored.red(), (std::vector<std::string>{"batch 4: neighbours", "batch 4: place"})) << ignored.all();
+  EXPECT_EQ(ignored.at("batch 4: neighbours").outcome.verdict, Verdict::kVacuous) << ignored.all();
+  EXPECT_EQ(ignored.at("batch 4: place").outcome.verdict, Verdict::kVacuous) << ignored.all();
+  const Cases leaks = knob(audit_seed, model::Defect::kSeedLeaks);
+  EXPECT_EQ(leaks.at("without neighbours: no effect").outcome.verdict, Verdict::kFail) << leaks.all();
+  const Cases unrepeatable = knob(audit_seed, model::Defect::kSeedUnrepeatable);
+  EXPECT_EQ(unrepeatable.red(), std::vector<std::string>{"batch 4: neighbours"}) << unrepeatable.all();
+  EXPECT_EQ(unrepeatable.at("batch 4: neighbours").outcome.verdict, Verdict::kFail) << unrepeatable.all();
+  const Cases alone = knob(audit_seed, model::Defect::kBatchIgnored);
+  EXPECT_EQ(alone.at("batch 4: neighbours").outcome.verdict, Verdict::kVacuous) << alone.all();
+  const Cases lengths = knob(audit_seed, model::Defect::kBatchKvLengths);
+  EXPECT_EQ(lengths.red(), std::vector<std::string>{"batch 4: the sequence"}) << lengths.all();
 }
 
 TEST(KnobAudits, EchoesThatCannotBothBeTrueAreContradictions) {

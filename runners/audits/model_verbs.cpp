@@ -135,6 +135,8 @@ void register_audit_knobs(CLI::App& audit, CommonFlags& flags) {
        [](const KnobRequest&) { return static_cast<int64_t>(std::size(kBatchSizes)); }},
       {"kv-aligned", "KV rows are read from where the flag says, and they decide", audit_kv_aligned,
        [](const KnobRequest&) { return kKvAlignedCases; }},
+      {"seed", "other neighbours in a batch by another seed, and the same bits of everything else", audit_seed,
+       [](const KnobRequest&) { return kSeedCases; }},
       {"attention", "every attention rung: the symbol that runs is the one asked for", audit_attention,
        attention_cases},
   };

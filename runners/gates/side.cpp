@@ -103,8 +103,26 @@ SideSpec side_from_text(const std::string& flag, const std::string& text) {
   throw_invalid(fmt::format("{} {}: want prefill, decode, chunk:N, batch:N or reference", flag, text));
 }
 
+namespace {
+
+uint64_t seed_of(const SideRequest& r, model::Defect defect) {
+  static uint64_t runs = 0;
+  if (defect == model::Defect::kSeedIgnored) return 1;
+  return defect == model::Defect::kSeedUnrepeatable ? r.seed + 1000 * ++runs : r.seed;
+}
+
+}  // namespace
+
 SideRun run_side(const std::shared_ptr<const model::Weights>& weights, model::EngineOptions options,
-                 const SideRequest& r) {
+                 const SideRequest& request) {
+  SideRequest r = request;
+  std::vector<int32_t> leaked;
+  if (options.defect == model::Defect::kSeedLeaks && !r.ids.empty()) {
+    leaked.assign(r.ids.begin(), r.ids.end());
+    leaked[0] = static_cast<int32_t>((static_cast<uint64_t>(leaked[0]) + r.seed) %
+                                     static_cast<uint64_t>(weights->config.vocab_size));
+    r.ids = leaked;
+  }
   const auto n = static_cast<int64_t>(r.ids.size());
   const bool aligned = r.kv_aligned;
   const bool dropped = options.defect == model::Defect::kBatchIgnored;
@@ -113,7 +131,7 @@ SideRun run_side(const std::shared_ptr<const model::Weights>& weights, model::En
   // Neighbours of a batch may be up to 12 positions ahead of the sequence.
   options.context = std::min<int64_t>(weights->config.context_length, n + (batch > 1 ? 16 : 0));
   SideRun run;
-  std::mt19937_64 random(r.seed * 0x9e3779b97f4a7c15ull + 17);
+  std::mt19937_64 random(seed_of(r, options.defect) * 0x9e3779b97f4a7c15ull + 17);
   run.place = batch > 1 ? static_cast<int64_t>(random() % static_cast<uint64_t>(batch)) : 0;
   if (options.planting) options.planting->slot = run.place;
   model::Llama engine(weights, options);
