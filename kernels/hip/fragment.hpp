@@ -115,6 +115,7 @@ struct FragmentC8x32 : Fragment<int32_t, 4 * kFragmentCapacity> {};
 // A platform's device header provides, for a full wave in step:
 //   FragmentC  mma_16x16x16(const FragmentA<T>&, const FragmentB<T>&, const FragmentC&)    c + a b
 //   FragmentC8 mma_16x16x32(const FragmentA8&, const FragmentB8&, const FragmentC8&)       c + a b, exact
+//   FragmentC8 mma_16x16x32_half(the same)       mma_16x16x32 of operands that are zero at depths 16..31, for less
 //   FragmentC8x32 mma_32x32x16(const FragmentA8x32&, const FragmentB8x32&, const FragmentC8x32&)   c + a b, exact
 
 #endif

@@ -29,7 +29,7 @@
 //   mad24(a, b, c)                          c + a * b for |a|, |b| < 2^23
 //   opaque(v), schedule_fence(), wave_priority<n>()          for registers and the order of instructions
 //   async_copy16(), async_commit(), async_wait<n>()          sm_90a and host: kernels/tile/kv_pipeline.hpp
-//   mma_16x16x16(a, b, c), mma_16x16x32, mma_32x32x16        one matrix tile of a wave (fragment.hpp)
+//   mma_16x16x16(a, b, c), mma_16x16x32[_half], mma_32x32x16  one matrix tile of a wave (fragment.hpp)
 // clang-format on
 //
 // Rules (see docs/adding_a_kernel.md): collectives and barriers only where the whole wave or workgroup arrives; guard

@@ -238,6 +238,14 @@ __device__ inline FragmentC8 mma_16x16x32(const FragmentA8& a, const FragmentB8&
   asm volatile("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};" \
                : "+r"((c)[0]), "+r"((c)[1]), "+r"((c)[2]), "+r"((c)[3])                                       \
                : "r"(a0), "r"(a1), "r"(b))
+/// The first registers of a row of A or column of B are depths 0..15.
+__device__ inline FragmentC8 mma_16x16x32_half(const FragmentA8& a, const FragmentB8& b, const FragmentC8& c) {
+  const auto aw = detail::bits_as<detail::Words4>(a), bw = detail::bits_as<detail::Words4>(b);
+  FragmentC8 d = c;
+  GRETA_MMA_S8_K16(aw.w[0], aw.w[1], bw.w[0], d.v);
+  GRETA_MMA_S8_K16(aw.w[0], aw.w[1], bw.w[2], d.v + 4);
+  return d;
+}
 __device__ inline FragmentC8x32 mma_32x32x16(const FragmentA8x32& a, const FragmentB8x32& b, const FragmentC8x32& c) {
   const auto aw = detail::bits_as<detail::Words4>(a), bw = detail::bits_as<detail::Words4>(b);
   FragmentC8x32 d = c;

@@ -249,6 +249,9 @@ inline FragmentC8 mma_16x16x32(const FragmentA8& a, const FragmentB8& b, const F
   host::matrix_i8(a.v, b.v, c.v, d.v, {file, line});
   return d;
 }
+inline FragmentC8 mma_16x16x32_half(const FragmentA8& a, const FragmentB8& b, const FragmentC8& c, GRETA_SITE) {
+  return mma_16x16x32(a, b, c, file, line);
+}
 inline FragmentC8x32 mma_32x32x16(const FragmentA8x32& a, const FragmentB8x32& b, const FragmentC8x32& c, GRETA_SITE) {
   FragmentC8x32 d;
   host::matrix_i8_32(a.v, b.v, c.v, d.v, {file, line});

@@ -239,6 +239,9 @@ __device__ inline FragmentC8 mma_16x16x32(const FragmentA8& a, const FragmentB8&
       FragmentC8, __builtin_amdgcn_mfma_i32_16x16x32_i8(__builtin_bit_cast(long, a), __builtin_bit_cast(long, b),
                                                         __builtin_bit_cast(detail::Int4, c), 0, 0, 0));
 }
+__device__ inline FragmentC8 mma_16x16x32_half(const FragmentA8& a, const FragmentB8& b, const FragmentC8& c) {
+  return mma_16x16x32(a, b, c);
+}
 /// v_mfma_i32_32x32x16_i8.
 __device__ inline FragmentC8x32 mma_32x32x16(const FragmentA8x32& a, const FragmentB8x32& b, const FragmentC8x32& c) {
   return __builtin_bit_cast(
