@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <Eigen/Core>
 #include <cerrno>
 #include <cstring>
 

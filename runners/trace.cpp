@@ -79,7 +79,8 @@ std::optional<int64_t> first_row_of_other_bits(std::span<const float> a, std::sp
 }
 
 Traced judge(const TracedRun& traced, const std::optional<SideRun>& plain, int64_t vocab,
-             const std::vector<model::PointKey>& not_finite, int64_t lost) {
+             const std::vector<model::PointKey>& not_finite, const std::vector<model::PointKey>& dropped) {
+  const auto lost = static_cast<int64_t>(dropped.size());
   const model::Trace& trace = traced.trace;
   const std::vector<model::PointKey> missing = trace.missing();
   Traced t;
@@ -97,18 +98,24 @@ Traced judge(const TracedRun& traced, const std::optional<SideRun>& plain, int64
   t.measured["logits_sha256"] = results::sha256_of(std::span<const float>(traced.run.logits));
   t.measured["points_with_nan_or_inf"] = not_finite.size();
   t.outcome = {Verdict::kPass, ""};
+  const auto named = [&](std::string place) { t.measured["named"] = std::move(place); };
   if (unequal)
-    t.outcome = {Verdict::kFail, fmt::format("tracing changed logits: row {} of those computed has other bits than "
-                                             "without a trace",
-                                             *unequal)};
+    named(fmt::format("logits, row {}", *unequal)),
+        t.outcome = {Verdict::kFail, fmt::format("tracing changed logits: row {} of those computed has other bits than "
+                                                 "without a trace",
+                                                 *unequal)};
   else if (!not_finite.empty())
-    t.outcome = {Verdict::kFail, fmt::format("NaN or infinity in {} points, the first at {}", not_finite.size(),
-                                             not_finite.front().text())};
+    named(not_finite.front().text()),
+        t.outcome = {Verdict::kFail, fmt::format("NaN or infinity in {} points, the first at {}", not_finite.size(),
+                                                 not_finite.front().text())};
   else if (!missing.empty() || lost > 0 || trace.repeated() > 0)
-    t.outcome = {Verdict::kIncomplete,
-                 fmt::format("{} of {} points that were asked for were not produced{}, {} were produced twice",
-                             static_cast<int64_t>(missing.size()) + lost, trace.expected(),
-                             missing.empty() ? "" : ", the first at " + missing.front().text(), trace.repeated())};
+    named(!missing.empty() ? missing.front().text()
+          : lost           ? dropped.front().text()
+                           : std::string("a point twice")),
+        t.outcome = {Verdict::kIncomplete,
+                     fmt::format("{} of {} points that were asked for were not produced{}, {} were produced twice",
+                                 static_cast<int64_t>(missing.size()) + lost, trace.expected(),
+                                 missing.empty() ? "" : ", the first at " + missing.front().text(), trace.repeated())};
   else if (trace.expected() == 0)
     t.outcome = {Verdict::kIncomplete, "no point was asked for"};
   return t;
@@ -186,6 +193,7 @@ int run_readout_verb(const TraceFlags& f, const CommonFlags& flags) {
         s.last_token ? "last token's" : fmt::format("position {}'s", s.token_position), s.sha256, best(0), best(1),
         s.gap, s.entropy);
   }
+  if (!result.named.empty()) record.measured["named"] = result.named;
   record.measured["prompts_collapsed"] = result.prompts_collapsed;
   record.measured["collapsed_over_prompts"] = result.collapsed_over_prompts;
   record.outcome = result.outcome;
@@ -237,11 +245,11 @@ int run_trace(const TraceFlags& f, const CommonFlags& flags) {
   }
   model::TraceWriter writer(f.out, f.raw, start_line(f, flags, side, ids, file));
   std::vector<model::PointKey> not_finite;
-  int64_t lost = 0;
+  std::vector<model::PointKey> lost;
   const int lose = f.lose.empty() ? -1 : model::stage_index(f.lose);
   want.on_point = [&](const model::PointKey& key, const model::TracePoint& point) {
     if (key.stage == lose) {
-      ++lost;
+      lost.push_back(key);
       return;
     }
     if (point.statistics.nan + point.statistics.inf > 0) not_finite.push_back(key);

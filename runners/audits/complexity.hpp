@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "model/config.hpp"
 #include "runners/audits/case_sink.hpp"
@@ -35,7 +36,12 @@ struct ComplexityBounds {
   double slack = 0.35;    ///< how far above `expected` the interval's lower end may lie
   double widest = 0.8;    ///< of an interval that decides
 };
-results::Outcome judge_complexity(const PowerFit& fit, std::span<const double> lengths, std::span<const double> seconds,
-                                  std::span<const double> flops, const ComplexityBounds& bounds);
+struct ComplexityJudgement {
+  results::Outcome outcome;
+  std::string named;  ///< what is wrong: "exponent", "last step", "spread", "lengths" or "clock"
+};
+ComplexityJudgement judge_complexity(const PowerFit& fit, std::span<const double> lengths,
+                                     std::span<const double> seconds, std::span<const double> flops,
+                                     const ComplexityBounds& bounds);
 
 }  // namespace greta::runners

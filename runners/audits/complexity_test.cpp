@@ -30,7 +30,7 @@ Verdict judged(const std::vector<double>& seconds, double expected = 1.1, double
   for (const double n : kLengths) flops.push_back(1e6 * n);
   return judge_complexity(fit_power(kLengths, seconds), kLengths, seconds, flops,
                           {.expected = expected, .peak_flops = peak})
-      .verdict;
+      .outcome.verdict;
 }
 
 TEST(Complexity, FindsTheExponentAndAnIntervalThatHoldsIt) {
@@ -66,7 +66,8 @@ TEST(Complexity, GarbageDecidesNothing) {
   const std::vector<double> garbage = {3e-4, 1e-2, 2e-4, 5e-3, 1e-4, 9e-3};
   EXPECT_EQ(judged(garbage), Verdict::kMistrusted);
   const std::vector<double> three = {1e-4, 2e-4, 4e-4}, lengths = {1, 2, 4};
-  EXPECT_EQ(judge_complexity(fit_power(lengths, three), lengths, three, lengths, {}).verdict, Verdict::kMistrusted);
+  EXPECT_EQ(judge_complexity(fit_power(lengths, three), lengths, three, lengths, {}).outcome.verdict,
+            Verdict::kMistrusted);
   EXPECT_THROW(fit_power(lengths, std::vector<double>{1, 2}), Error);
   EXPECT_THROW(fit_power(lengths, std::vector<double>{1, 2, 0}), Error);
   EXPECT_THROW(fit_power(lengths, std::vector<double>{1, 2, std::nan("")}), Error);

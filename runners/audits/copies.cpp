@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <regex>
@@ -157,6 +158,8 @@ class Audit {
                                   layer < 0 ? "" : fmt::format(" of layer {}", layer), c.problem));
     }
     r.measured = {{"transfers", rows_.size()}, {"bytes", bytes}, {"verified", verified}, {"bad", bad}};
+    const auto first = std::find_if(rows_.begin(), rows_.end(), [](const CopyRecord& c) { return !c.problem.empty(); });
+    if (first != rows_.end()) r.measured["named"] = fmt::format("transfer #{}", first->id);
     if (rows_.empty())
       r.outcome = {Verdict::kVacuous, "nothing was logged"};
     else if (verified != rows_.size())

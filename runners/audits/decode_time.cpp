@@ -71,7 +71,9 @@ void measure(const AuditSubject& subject, const Flags& f, results::Record& recor
       part.lap();
       next = engine.decode_argmax(std::vector<int32_t>{next}).front();
       times.steps += part.lap();
-      const std::vector<float> logits = engine.last_logits();
+      std::vector<float> logits = engine.last_logits();
+      if (f.plant == "stale-readback")
+        std::fill(logits.begin(), logits.end(), 0.0f), logits.front() = next == 0 ? -1 : 1;
       times.readback += part.lap();
       const auto greatest = std::max_element(logits.begin(), logits.end()) - logits.begin();
       counts.wrong_choices += greatest != next;
@@ -100,30 +102,37 @@ void measure(const AuditSubject& subject, const Flags& f, results::Record& recor
     fmt::print("  {:<10} {:>9.4f} s {:>6.1f} %\n", name, seconds, 100 * seconds / times.wall);
   fmt::print("  prompt {} tokens at {:.1f} tokens/s, {} steps at {:.1f} tokens/s\n", counts.prompt_cached,
              static_cast<double>(counts.prompt_cached) / std::max(times.prefill, 1e-9), counts.steps_cached, rate);
-  record.outcome = judge_decode(times, counts);
+  DecodeJudgement judged = judge_decode(times, counts);
+  record.outcome = std::move(judged.outcome);
+  if (!judged.named.empty()) record.measured["named"] = judged.named;
 }
 
 }  // namespace
 
-Outcome judge_decode(const DecodeTimes& t, const DecodeCounts& c) {
+DecodeJudgement judge_decode(const DecodeTimes& t, const DecodeCounts& c) {
   if (c.prompt_cached != c.prompt_given || c.prompt_launched != c.prompt_given)
-    return {Verdict::kFail, fmt::format("a prompt of {} tokens was given; the cache holds {}, the widest launch had {} "
-                                        "rows",
-                                        c.prompt_given, c.prompt_cached, c.prompt_launched)};
+    return {{Verdict::kFail, fmt::format("a prompt of {} tokens was given; the cache holds {}, the widest launch had "
+                                         "{} rows",
+                                         c.prompt_given, c.prompt_cached, c.prompt_launched)},
+            "prompt"};
   if (c.steps_cached != c.steps_wanted || c.steps_launched != c.steps_wanted)
-    return {Verdict::kFail, fmt::format("{} steps were asked for; the cache grew by {}, {} were launched",
-                                        c.steps_wanted, c.steps_cached, c.steps_launched)};
+    return {{Verdict::kFail, fmt::format("{} steps were asked for; the cache grew by {}, {} were launched",
+                                         c.steps_wanted, c.steps_cached, c.steps_launched)},
+            "steps"};
   if (c.wrong_choices)
-    return {Verdict::kFail,
-            fmt::format("in {} of {} steps the logits that were read back have their greatest elsewhere "
-                        "than the chosen token",
-                        c.wrong_choices, c.steps_wanted)};
+    return {
+        {Verdict::kFail, fmt::format("in {} of {} steps the logits that were read back have their greatest elsewhere "
+                                     "than the chosen token",
+                                     c.wrong_choices, c.steps_wanted)},
+        "readback"};
   for (const double part : {t.load, t.engine, t.prefill, t.steps, t.readback, t.wall})
-    if (!(part > 0)) return {Verdict::kContradiction, fmt::format("a part took {} s: the clock stood still", part)};
+    if (!(part > 0))
+      return {{Verdict::kContradiction, fmt::format("a part took {} s: the clock stood still", part)}, "clock"};
   if (!(t.overhead() >= 0))
-    return {Verdict::kContradiction,
-            fmt::format("the parts take {:.4g} s, the whole {:.4g} s", t.wall - t.overhead(), t.wall)};
-  return {Verdict::kPass, ""};
+    return {{Verdict::kContradiction,
+             fmt::format("the parts take {:.4g} s, the whole {:.4g} s", t.wall - t.overhead(), t.wall)},
+            "clock"};
+  return {{Verdict::kPass, ""}, ""};
 }
 
 void register_audit_decode(CLI::App& audit, CommonFlags& flags) {
@@ -131,8 +140,9 @@ void register_audit_decode(CLI::App& audit, CommonFlags& flags) {
   auto f = std::make_shared<Flags>();
   f->model.add(*verb);
   verb->add_option("--steps", f->steps, "tokens to generate")->check(CLI::Range(1, 4096))->capture_default_str();
-  verb->add_option("--plant", f->plant, "short-prompt, lost-step or slow-clock: must turn the audit red")
-      ->check(CLI::IsMember({"short-prompt", "lost-step", "slow-clock"}));
+  verb->add_option("--plant", f->plant,
+                   "short-prompt, lost-step, stale-readback or slow-clock: must turn the audit red")
+      ->check(CLI::IsMember({"short-prompt", "lost-step", "stale-readback", "slow-clock"}));
   verb->callback([f, &flags] {
     const AuditSubject subject = audit_subject(f->model, flags);
     const auto room = subject.config.context_length - static_cast<int64_t>(subject.ids.size());

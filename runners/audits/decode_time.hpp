@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "runners/audits/case_sink.hpp"
 
@@ -25,6 +26,10 @@ struct DecodeCounts {
   int64_t steps_wanted = 0, steps_cached = 0, steps_launched = 0;    ///< positions added; embedding launches
   int64_t wrong_choices = 0;  ///< steps whose logits have their greatest elsewhere
 };
-results::Outcome judge_decode(const DecodeTimes& times, const DecodeCounts& counts);
+struct DecodeJudgement {
+  results::Outcome outcome;
+  std::string named;  ///< the part that is wrong: "prompt", "steps", "readback" or "clock"
+};
+DecodeJudgement judge_decode(const DecodeTimes& times, const DecodeCounts& counts);
 
 }  // namespace greta::runners

@@ -18,14 +18,14 @@ constexpr DecodeCounts kCounts{.prompt_given = 12,
 
 TEST(DecodeTime, PartsAndTheRestAreTheWhole) {
   EXPECT_NEAR(kTimes.overhead(), 0.4, 1e-12);
-  EXPECT_EQ(judge_decode(kTimes, kCounts).verdict, Verdict::kPass);
+  EXPECT_EQ(judge_decode(kTimes, kCounts).outcome.verdict, Verdict::kPass);
 }
 
 TEST(DecodeTime, AnotherPromptOrOtherStepsFail) {
   const auto judged = [](auto change) {
     DecodeCounts counts = kCounts;
     change(counts);
-    return judge_decode(kTimes, counts).verdict;
+    return judge_decode(kTimes, counts).outcome.verdict;
   };
   EXPECT_EQ(judged([](DecodeCounts& c) { c.prompt_cached = 1; }), Verdict::kFail);
   EXPECT_EQ(judged([](DecodeCounts& c) { c.prompt_launched = 1; }), Verdict::kFail);
@@ -37,9 +37,9 @@ TEST(DecodeTime, AnotherPromptOrOtherStepsFail) {
 TEST(DecodeTime, PartsBeyondTheWholeAndClocksThatStandStillAreContradictions) {
   DecodeTimes times = kTimes;
   times.wall = 6;
-  EXPECT_EQ(judge_decode(times, kCounts).verdict, Verdict::kContradiction);
+  EXPECT_EQ(judge_decode(times, kCounts).outcome.verdict, Verdict::kContradiction);
   times = kTimes, times.prefill = 0;
-  EXPECT_EQ(judge_decode(times, kCounts).verdict, Verdict::kContradiction);
+  EXPECT_EQ(judge_decode(times, kCounts).outcome.verdict, Verdict::kContradiction);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <fstream>
 #include <regex>
+#include <set>
 
 #include "runners/audits/audits.hpp"
 #include "runners/audits/defects.hpp"
@@ -14,7 +15,7 @@ namespace {
 struct Flags {
   AuditModelFlags model;
   std::string filter, markdown;
-  bool list = false, every_gate = false;
+  bool list = false, every_gate = false, one_each = false;
 };
 
 std::vector<DefectRow> chosen(const Flags& f) {
@@ -25,6 +26,8 @@ std::vector<DefectRow> chosen(const Flags& f) {
   } catch (const std::regex_error& error) {
     throw_invalid(fmt::format("--filter '{}': {}", f.filter, error.what()));
   }
+  std::set<std::string> gates;
+  if (f.one_each) std::erase_if(rows, [&](const DefectRow& row) { return !gates.insert(row.gate).second; });
   if (rows.empty()) throw_invalid(fmt::format("--filter '{}': no defect; --list shows them", f.filter));
   return rows;
 }
@@ -50,16 +53,19 @@ int run_defects(const Flags& f, const CommonFlags& flags) {
       const DefectResult result = try_defect(row, bench);
       results.push_back(result);
       ++sum.defects, sum.caught += result.caught, sum.placed += result.placed;
-      record.measured = {{"caught", result.caught}, {"caught_by", result.by},       {"named", result.place},
-                         {"wanted", row.place},     {"placed", result.placed},      {"gates", result.gates},
-                         {"room", row.room},        {"command", "./" + row.command}};
+      record.measured = {{"sound", result.sound}, {"caught", result.caught}, {"caught_by", result.by},
+                         {"named", result.place}, {"wanted", row.place},     {"placed", result.placed},
+                         {"gates", result.gates}, {"room", row.room},        {"command", "./" + row.command}};
       fmt::print("  caught by {:<24} placed at {}{}\n", result.caught ? result.by : "NOTHING",
                  result.place.empty() ? "-" : result.place,
                  result.placed ? "" : fmt::format(" (it is at {})", row.place));
-      record.outcome = result.caught
-                           ? results::Outcome{results::Verdict::kPass, ""}
-                           : results::Outcome{results::Verdict::kFail,
-                                              fmt::format("{} catches everything but this: {}", row.gate, row.what)};
+      record.outcome =
+          result.caught ? results::Outcome{results::Verdict::kPass, ""}
+                        : results::Outcome{
+                              results::Verdict::kFail,
+                              fmt::format("{}: {} ({})",
+                                          result.sound == "green" ? "nothing caught it" : "red without the defect too",
+                                          row.what, result.sound == "green" ? row.gate : result.sound)};
     });
   records.run("all", [&](results::Record& record) {
     record.measured = {{"defects", sum.defects}, {"caught", sum.caught}, {"placed", sum.placed}};
@@ -83,10 +89,12 @@ void register_audit_defects(CLI::App& audit, CommonFlags& flags) {
   f->model.input.add(*verb, false);
   f->model.engine.add(*verb);
   verb->add_option("--filter", f->filter,
-                   "regular expression on ROOM/NAME: kernel, wiring, loader, copy, knob,\n"
-                   "comparator, gate");
+                   "regular expression on ROOM/NAME: kernel, wiring, loader, copy, knob, stage, memory, fault,\n"
+                   "determinism, contradiction, time, trace, readout, process, comparator, gate");
   verb->add_flag("--every-gate", f->every_gate,
-                 "try every gate that takes the defect, not only the one that must see it");
+                 "try every gate that takes the defect, not only the one that must see it; the others on a\n"
+                 "small made model");
+  verb->add_flag("--one-each", f->one_each, "the first defect of every gate alone: a quick look at each of them");
   verb->add_option("--markdown", f->markdown, "write the table to FILE");
   verb->add_flag("--list", f->list, "the catalogue: name, room, what must catch it, the command that shows it");
   verb->callback([f, &flags] { flags.exit_code = run_defects(*f, flags); });

@@ -20,7 +20,8 @@ TEST(DefectCatalogue, HoldsAtLeastThirtyOverEveryRoom) {
     for (const std::string& text : {row.name, row.what, row.gate, row.place, row.command}) EXPECT_FALSE(text.empty());
   }
   EXPECT_GE(rows.size(), 30u);
-  for (const char* room : {"kernel", "wiring", "loader", "copy", "knob", "comparator", "gate"})
+  for (const char* room : {"kernel", "wiring", "loader", "copy", "knob", "stage", "memory", "fault", "determinism",
+                           "contradiction", "time", "trace", "readout", "process", "comparator", "gate"})
     EXPECT_TRUE(rooms.contains(room)) << room;
 }
 
@@ -28,14 +29,50 @@ TEST(DefectCatalogue, OneOfEveryRoomIsCaughtAndPlaced) {
   const model::GgufFile file = model::GgufFile::open(GRETA_SOURCE_DIR "/model/samples/sample-llama-a.q4_k_m.gguf");
   ModelAtHand at_hand(file);
   DefectBench bench{&at_hand, {4088, 1303, 552, 305, 1172, 284, 291, 12}, false};
-  for (const char* name : {"eps_forgotten", "scale-omitted", "weight-row-shifted", "upload-truncated",
-                           "kv-dtype-ignored", "comparator-first-256", "gate-always-passes"})
+  for (const char* name :
+       {"eps_forgotten", "scale-omitted", "readout-row-before", "aligned-row-shifted", "weight-row-shifted",
+        "upload-truncated", "kv-dtype-ignored", "stage-attn_out", "copy-lost-kv-row", "memory-leak",
+        "fault-out-of-bounds", "contradiction-stray-logits", "decode-short-prompt", "complexity-square",
+        "trace-loses-a-stage", "readout-collapse", "matrix-dead-device", "comparator-first-256"})
     for (const DefectRow& row : defect_catalogue()) {
       if (row.name != name) continue;
       const DefectResult result = try_defect(row, bench);
       EXPECT_TRUE(result.caught) << name;
       EXPECT_TRUE(result.placed) << name << ": " << result.place << ", wanted " << row.place;
     }
+}
+
+// The control of the control: what is red on the sound program too has caught nothing.
+TEST(DefectCatalogue, AGateThatIsRedInAnyCaseCatchesNothing) {
+  const model::GgufFile file = model::GgufFile::open(GRETA_SOURCE_DIR "/model/samples/sample-llama-a.q4_k_m.gguf");
+  ModelAtHand at_hand(file);
+  DefectBench bench{&at_hand, {4088, 1303, 552, 305, 1172, 284, 291, 12}, false};
+  for (const DefectRow& row : defect_catalogue()) {
+    if (row.name != "contradiction-no-time" && row.name != "stage-wo_out") continue;
+    const DefectResult honest = try_defect(row, bench);
+    EXPECT_TRUE(honest.caught) << row.name << ": " << honest.sound;
+    ASSERT_FALSE(bench.sound.empty());
+    for (auto& [command, outcome] : bench.sound) outcome = {Verdict::kFail, "always red"};
+    const DefectResult result = try_defect(row, bench);
+    EXPECT_FALSE(result.caught) << row.name;
+    EXPECT_NE(result.sound.find("always red"), std::string::npos) << result.sound;
+    bench.sound.clear();
+  }
+}
+
+TEST(DefectCatalogue, EveryGateThatCanMeetADefectIsTriedOnTheSmallModel) {
+  const model::GgufFile file = model::GgufFile::open(GRETA_SOURCE_DIR "/model/samples/sample-llama-a.q4_k_m.gguf");
+  ModelAtHand at_hand(file);
+  DefectBench bench{&at_hand, {4088, 1303, 552, 305, 1172, 284, 291, 12}, true};
+  for (const DefectRow& row : defect_catalogue()) {
+    if (row.name != "weight-row-shifted") continue;
+    const DefectResult result = try_defect(row, bench);
+    EXPECT_TRUE(result.caught && result.placed) << result.place;
+    EXPECT_EQ(result.gates.at("audit layout"), "red");
+    EXPECT_EQ(result.gates.at("audit drift"), "red");
+    EXPECT_EQ(result.gates.at("audit dtype"), "green") << "it looks at types alone";
+    EXPECT_EQ(result.gates.size(), 10u) << "nine gates and the bisection";
+  }
 }
 
 TEST(DefectCatalogue, ADefectThatNothingCatchesFailsAndSoDoesAWrongPlace) {

@@ -31,6 +31,17 @@ results::Json runs_of(const Attribution& a) {
   return runs;
 }
 
+/// What is to blame, in a few words.
+std::string named(const Attribution& a) {
+  const hip::FaultReport& f = a.report;
+  if (a.kind == Attribution::Kind::kBetween)
+    return a.runs.back().flight ? fmt::format("after launch #{}", a.runs.back().flight->begun) : "outside launches";
+  std::string text = f.launch ? fmt::format("launch #{} {}", f.launch, f.kernel) : f.kernel;
+  if (!f.argument.empty() && a.kind == Attribution::Kind::kNamed) text += fmt::format(", argument '{}'", f.argument);
+  if (!f.buffer.empty() && a.kind == Attribution::Kind::kNamed) text += fmt::format(", buffer '{}'", f.buffer);
+  return text;
+}
+
 int run_fault(const Flags& f, const CommonFlags& flags) {
   if (f.arguments.empty()) throw_invalid("audit fault: nothing to run; give the arguments of greta after --");
   if (f.arguments.front() == "audit" && f.arguments.size() > 1 && f.arguments[1] == "fault")
@@ -42,7 +53,7 @@ int run_fault(const Flags& f, const CommonFlags& flags) {
     r.measured["fault"] = to_json(a.report);
     r.measured["suspects"] = a.candidates;
     if (a.kind != Attribution::Kind::kNone) {
-      r.outcome = {Verdict::kFail, a.text()};
+      r.outcome = {Verdict::kFail, a.text()}, r.measured["named"] = named(a);
       return;
     }
     // No fault is found in a command that did not run.

@@ -210,6 +210,20 @@ const std::vector<BrokenInstrument>& instruments() {
          return diff;
        },
        {}},
+      {"comparator-always-differs",
+       "whatever it is given, it sees a difference",
+       [](Span a, Span b, int64_t v, int64_t p) {
+         std::vector<float> other(b.begin(), b.end());
+         if (!other.empty()) other.front() += 1.0f;
+         return compare_logits(a, other, v, p);
+       },
+       {}},
+      {"gate-always-fails",
+       "the verdict is a constant, and red",
+       {},
+       [](const GateRequest& r) {
+         return with_outcome(run_equivalence_gate(r), {Verdict::kFail, "a constant"});
+       }},
       {"gate-always-passes",
        "the verdict is a constant",
        {},

@@ -175,6 +175,7 @@ int run_matrix(Flags f, const CommonFlags& flags) {
           run_child({.argv = argv, .limit_s = f.limit_s, .folder = {}, .environment = {}, .file_size_limit = {}});
       judge(child, file, r);
       r.measured["peak_rss_kib"] = child.peak_rss_kib;
+      r.measured["named"] = fmt::format("cell {}", i + 1);
       if (f.attribute &&
           (r.outcome.verdict == Verdict::kIncomplete || child.err.find("kernel ") != std::string::npos)) {
         const Attribution blame = attribute_fault(cell.words, f.limit_s);

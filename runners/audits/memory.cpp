@@ -177,6 +177,7 @@ class Audit {
     std::string names;
     size_t shown = 0;
     const auto live = hip::live_allocations();
+    if (!live.empty()) r.measured["named"] = fmt::format("buffer '{}'", live.back().name);
     for (auto a = live.rbegin(); a != live.rend() && shown < 4; ++a, ++shown)
       names += fmt::format("{}'{}' ({} bytes)", shown ? ", " : "", a->name, a->bytes);
     r.outcome = {Verdict::kFail,

@@ -136,22 +136,25 @@ ReadoutResult run_readout(const ReadoutRequest& r) {
   ReadoutResult result;
   std::string failure;
   int64_t planted = 0;
-  const auto fail = [&](const ReadoutStep& s, const std::string& what) {
-    if (failure.empty())
-      failure = fmt::format("prompt {}, step {} ({}, position {}): {}", s.prompt, s.step, s.path, s.position, what);
+  const auto fail = [&](const ReadoutStep& s, const char* named, const std::string& what) {
+    if (!failure.empty()) return;
+    result.named = named;
+    failure = fmt::format("prompt {}, step {} ({}, position {}): {}", s.prompt, s.step, s.path, s.position, what);
   };
   const auto take = [&](const Watcher& watcher, const std::string& prompt, const char* path, int64_t step) {
     ReadoutStep s = watcher.last();
     s.prompt = prompt, s.path = path, s.step = step;
     describe_landscape(watcher.logits_, r.top_k, s);
     if (s.sha256.empty())
-      fail(s, "the launch that made the logits read no buffer of hidden states: " +
-                  (s.buffer.empty() ? "none in the ring" : s.buffer));
+      fail(s, "hidden row",
+           "the launch that made the logits read no buffer of hidden states: " +
+               (s.buffer.empty() ? "none in the ring" : s.buffer));
     else if (!s.last_token)
-      fail(s, fmt::format("the output matrix read row {} of {}, which is {}, not the last token's", s.row, s.buffer,
-                          s.token_position < 0 ? std::string("no token's final norm")
-                                               : fmt::format("the hidden state of position {}", s.token_position)));
-    if (s.not_finite) fail(s, fmt::format("{} logits are NaN or infinite", s.not_finite));
+      fail(s, "hidden row",
+           fmt::format("the output matrix read row {} of {}, which is {}, not the last token's", s.row, s.buffer,
+                       s.token_position < 0 ? std::string("no token's final norm")
+                                            : fmt::format("the hidden state of position {}", s.token_position)));
+    if (s.not_finite) fail(s, "logits", fmt::format("{} logits are NaN or infinite", s.not_finite));
     result.steps.push_back(s);
     return s.top.empty() ? 0 : s.top.front().first;
   };
@@ -178,10 +181,10 @@ ReadoutResult run_readout(const ReadoutRequest& r) {
       const int32_t again = take(second, name, "decode", 0);
       const bool one_arithmetic = by_decode.attention_arithmetic(true) == by_decode.attention_arithmetic(false);
       if (again != next)
-        fail(result.steps.back(), fmt::format("prefill chose id {}, decode id {}", next, again));
+        fail(result.steps.back(), "choice", fmt::format("prefill chose id {}, decode id {}", next, again));
       else if (one_arithmetic &&
                std::memcmp(prefill_logits.data(), second.logits_.data(), prefill_logits.size() * sizeof(float)) != 0)
-        fail(result.steps.back(), "prefill and decode have logits of other bits");
+        fail(result.steps.back(), "logits", "prefill and decode have logits of other bits");
     }
     firsts.push_back(next);
     bool constant = r.steps > 1;
@@ -195,13 +198,15 @@ ReadoutResult run_readout(const ReadoutRequest& r) {
     planted += by_prefill.planted();
     result.prompts_collapsed += constant;
     if (constant)
-      fail(result.steps.back(), fmt::format("COLLAPSE: id {} is the best of all {} steps", firsts.back(), r.steps));
+      fail(result.steps.back(), "collapse",
+           fmt::format("COLLAPSE: id {} is the best of all {} steps", firsts.back(), r.steps));
   }
   if (r.options.planting && planted == 0)
     throw_invalid(fmt::format("planting {}: nothing was changed", model::to_text(*r.options.planting)));
   result.collapsed_over_prompts =
       firsts.size() > 2 && std::all_of(firsts.begin(), firsts.end(), [&](int32_t id) { return id == firsts.front(); });
   if (result.collapsed_over_prompts && failure.empty())
+    result.named = "collapse",
     failure = fmt::format("COLLAPSE: id {} is the best next one of all {} prompts", firsts.front(), firsts.size());
   result.outcome = failure.empty() ? results::Outcome{Verdict::kPass, ""} : results::Outcome{Verdict::kFail, failure};
   if (result.steps.empty()) result.outcome = {Verdict::kIncomplete, "no prompt, no step"};

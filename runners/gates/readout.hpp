@@ -43,6 +43,7 @@ struct ReadoutStep {
 
 struct ReadoutResult {
   results::Outcome outcome;
+  std::string named;  ///< what is wrong: "hidden row", "logits", "choice" or "collapse"
   std::vector<ReadoutStep> steps;
   int64_t prompts_collapsed = 0;
   bool collapsed_over_prompts = false;
