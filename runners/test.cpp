@@ -13,14 +13,13 @@
 #include "model/weight_damage.hpp"
 #include "runners/isa/code_object.hpp"
 #include "runners/test_steps.hpp"
+#include "runners/test_tiers.hpp"
 #include "runners/verbs.hpp"
 
 namespace greta::runners {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kLintFilter = "RawCalls*:Includes*:Length*:QuietKernels*:Formatting*";
 
 struct Room {
   const char* binary;
@@ -74,12 +73,17 @@ class Plan {
       : bin_(fs::path(program_path()).parent_path()), words_(handed_on(flags)), full_(full), scratch_(scratch) {}
 
   std::vector<Step> steps() {
-    google_test("lints", "runners_test", kLintFilter, 300);
-    google_test("runners_test", "runners_test", fmt::format("-{}", kLintFilter), 600);
+    const std::string lints = filter_of(kLintTests), slow = filter_of(kSlowTests);
+    google_test("lints", "runners_test", lints, 300);
+    google_test("runners_test", "runners_test", fmt::format("-{}:{}", lints, slow), 600);
+    google_test("runners_test, slow tests", "runners_test", slow, 1800);
+    if (!full_)
+      steps_.back().skip_reason = fmt::format("{} groups of tests are left to the full tier: {}", std::size(kSlowTests),
+                                              fmt::join(kSlowTests, ", "));
     for (const Room& room : kRooms) google_test(room.binary, room.binary, "", room.limit_s);
     green("verify", {"verify", "--tier", full_ ? "full" : "quick"}, full_ ? 7200 : 900);
     gates();
-    if (full_) audits();
+    audits();
     forensics();
     isa();
     // Not to know how fast: that what the ladders list can be timed, and that timed launches gave right answers.
@@ -146,7 +150,8 @@ class Plan {
     if (full_) green("bisect sweep", words({"bisect", "--tokens", "5", "--sweep"}, true), 1800);
   }
 
-  /// Every audit on the sample, and every seeded defect through every gate that takes it.
+  /// Quick: one seeded defect of every gate and audit, and the sound program by the same command. Full: every audit on
+  /// the sample, and every seeded defect through every gate that takes it.
   void audits() {
     const std::string samples = std::string(GRETA_SOURCE_DIR) + "/model/samples";
     const std::vector<std::string> model = {"--model", samples + "/sample-llama-a.q4_k_m.gguf"};
@@ -158,6 +163,11 @@ class Plan {
       words.insert(words.end(), more.begin(), more.end());
       green(fmt::format("audit {}", name), words, 1800);
     };
+    if (!full_) {
+      audit("defects", "8", {"--one-each"});
+      audit("kv-aligned", "4");  // no defect has it for its gate
+      return;
+    }
     audit("layout", nullptr);
     for (const char* name :
          {"output", "dtype", "batch", "kv-aligned", "seed", "attention", "contradictions", "instruments"})

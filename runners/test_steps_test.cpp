@@ -1,5 +1,7 @@
 #include "runners/test_steps.hpp"
 
+#include "runners/test_tiers.hpp"
+
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -194,6 +196,26 @@ TEST(RunSteps, CrashAndHangCostOneStepEach) {
 TEST(RunSteps, RedGoesBeforeIncomplete) {
   EXPECT_EQ(run({shell("red", "exit 3"), shell("crash", "kill -9 $$")}).code, 1);
   EXPECT_EQ(run({}).code, 5) << "nothing ran";
+}
+
+// A pattern that no test has (it was renamed, say) would leave a slow test in the quick tier unseen.
+TEST(TestTiers, EveryPatternNamesATest) {
+  const auto matches = [](std::string pattern) {
+    const bool open = pattern.back() == '*';
+    if (open) pattern.pop_back();
+    const testing::UnitTest& all = *testing::UnitTest::GetInstance();
+    for (int i = 0; i < all.total_test_suite_count(); ++i)
+      for (int j = 0; j < all.GetTestSuite(i)->total_test_count(); ++j) {
+        const std::string name =
+            std::string(all.GetTestSuite(i)->name()) + "." + all.GetTestSuite(i)->GetTestInfo(j)->name();
+        if (open ? name.starts_with(pattern) : name == pattern) return true;
+      }
+    return false;
+  };
+  for (const char* pattern : kLintTests) EXPECT_TRUE(matches(pattern)) << pattern;
+  for (const char* pattern : kSlowTests) EXPECT_TRUE(matches(pattern)) << pattern;
+  EXPECT_FALSE(matches("NoSuchSuite.*"));
+  EXPECT_FALSE(matches("TestTiers.EveryPattern"));
 }
 
 }  // namespace
