@@ -1,6 +1,7 @@
 #include "runners/gates/traced_side.hpp"
 
 #include <fmt/format.h>
+#include <Eigen/Core>
 
 #include <chrono>
 
