@@ -54,7 +54,7 @@ template <class Block>
 void launch_tiles(hip::Stream& stream, const QuantMatmulGroupProblem& p, const QuantMatmulGroupArgs& args) {
   if (p.m <= 16) return launch_gemm<Tile<Block, 1, 1, 1, 4>>(stream, p, args);
   if (p.m <= 64) return launch_gemm<Tile<Block, 4, 1, 1, 4>>(stream, p, args);
-  launch_gemm<Tile<Block, 4, 2, 2, 4>>(stream, p, args);
+  launch_gemm<LargeTile<Block>>(stream, p, args);
 }
 
 }  // namespace

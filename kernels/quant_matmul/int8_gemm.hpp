@@ -29,12 +29,26 @@ __device__ __forceinline__ SplitSums split_sums(const Words4 (&sums)[2]) {
   return s;
 }
 
-/// A thread's share of what a superblock has once.
+/// What a superblock has once of a token and of a row, to its place in LDS. Functions, not lambdas: of lambdas the
+/// gfx942 compiler makes a second loop of products for the steps that have them.
 template <class T>
-struct Heads {
-  Words4 header[T::kHeads], sums[T::kHeads][2];
-  float row_d[T::kHeads] = {};
-};
+__device__ __forceinline__ void put_token(int8_t* lds, int token, const Words4& header, const Words4 (&sums)[2]) {
+  *reinterpret_cast<uint32_t*>(lds + T::kSuperX + token * 4) = header.v[0];
+  if constexpr (T::kQ4) {
+    const SplitSums s = split_sums(sums);
+    *reinterpret_cast<Words4*>(lds + T::kMinX + token * 16) = {{s.hi[0], s.hi[1], s.lo[0], s.lo[1]}};
+  }
+}
+template <class T>
+__device__ __forceinline__ void put_row(int8_t* lds, int row, const Words4& header, float d) {
+  float dmin = 0.0f;
+  if constexpr (T::kQ4) {
+    d = piece_detail::half_at(header.v[0], 0), dmin = piece_detail::half_at(header.v[0], 16);
+    const ScalesQ4K all = all_scales(header);
+    store_pack<2>(reinterpret_cast<uint32_t*>(lds + T::kMinW + row * 8), Pack<uint32_t, 2>{{all.mins[0], all.mins[1]}});
+  }
+  store_pack<2>(reinterpret_cast<float*>(lds + T::kSuperD + row * 8), Pack<float, 2>{{d, dmin}});
+}
 
 /// A whole number n, |n| < 2^22, as n + kBias: the bits of the float 1.5 * 2^23 + n. One subtraction gives it back as a
 /// float, and a tile whose sums start at kBias needs no conversion.
@@ -205,68 +219,35 @@ __device__ __forceinline__ void multiply_tile(int8_t* lds, const typename T::Blo
 #endif
   };
 
-  // What a superblock has once: loaded in its first step, written to LDS after that step's products and read in its
-  // last step. With kRawHeads: copied to LDS as it is, and written to its place there by the same thread in the last
-  // step.
-  const auto load_heads = [&](int block, Heads<T>& h) {
-    GRETA_UNROLL
-    for (int i = 0; i < T::kHeads; ++i) {
-      const int item = static_cast<int>(t + i * n_threads);
-      if (item < T::kTokens) {
-        const Activation* const from = activation(block, token_at(item));
 #if defined(__CUDACC__)
-        if constexpr (T::kRawHeads) {
-          GRETA_UNROLL
-          for (int k = 0; k < 3; ++k)
-            hip::async_copy16(lds + T::kRaw + item * 48 + 16 * k, reinterpret_cast<const char*>(from) + 16 * k, true);
-          continue;
-        }
-#endif
-        h.header[i] = load16<16>(from);
-        if constexpr (T::kQ4) h.sums[i][0] = load16<16>(from->sums), h.sums[i][1] = load16<16>(from->sums + 8);
-      } else if (item < T::kTokens + T::kRows) {
-        const Block* const from = weight(block, row_at(item - T::kTokens));
-#if defined(__CUDACC__)
-        if constexpr (T::kRawHeads) {
-          hip::async_copy16(lds + T::kRaw + T::kTokens * 48 + (item - T::kTokens) * 16, from, true);
-          continue;
-        }
-#endif
-        if constexpr (T::kQ4)
-          h.header[i] = load16<16>(from);
-        else if constexpr (T::kQ6)
-          h.row_d[i] = hip::to_float(from->d);
-      }
-    }
-  };
-  const auto put_heads = [&](Heads<T>& h) {
+  // kRawHeads: what a superblock has once, copied to LDS as it is, and put to its place by the thread that copied it.
+  const auto copy_heads = [&](int block) {
     GRETA_UNROLL
     for (int i = 0; i < T::kHeads; ++i) {
       const int item = static_cast<int>(t + i * n_threads), row = item - T::kTokens;
       if (item < T::kTokens) {
-        if constexpr (T::kRawHeads) {
-          const auto* const raw = reinterpret_cast<const Words4*>(lds + T::kRaw + item * 48);
-          h.header[i] = raw[0], h.sums[i][0] = raw[1], h.sums[i][1] = raw[2];
-        }
-        *reinterpret_cast<uint32_t*>(lds + T::kSuperX + item * 4) = h.header[i].v[0];
-        if constexpr (T::kQ4) {
-          const SplitSums s = split_sums(h.sums[i]);
-          *reinterpret_cast<Words4*>(lds + T::kMinX + item * 16) = {{s.hi[0], s.hi[1], s.lo[0], s.lo[1]}};
-        }
+        const auto* const from = reinterpret_cast<const char*>(activation(block, token_at(item)));
+        GRETA_UNROLL
+        for (int k = 0; k < 48; k += 16) hip::async_copy16(lds + T::kRaw + item * 48 + k, from + k, true);
       } else if (row < T::kRows) {
-        if constexpr (T::kRawHeads)
-          h.header[i] = *reinterpret_cast<const Words4*>(lds + T::kRaw + T::kTokens * 48 + row * 16);
-        float d = h.row_d[i], dmin = 0.0f;
-        if constexpr (T::kQ4) {
-          d = piece_detail::half_at(h.header[i].v[0], 0), dmin = piece_detail::half_at(h.header[i].v[0], 16);
-          const ScalesQ4K all = all_scales(h.header[i]);
-          store_pack<2>(reinterpret_cast<uint32_t*>(lds + T::kMinW + row * 8),
-                        Pack<uint32_t, 2>{{all.mins[0], all.mins[1]}});
-        }
-        store_pack<2>(reinterpret_cast<float*>(lds + T::kSuperD + row * 8), Pack<float, 2>{{d, dmin}});
+        hip::async_copy16(lds + T::kRaw + T::kTokens * 48 + row * 16, weight(block, row_at(row)), true);
       }
     }
   };
+  const auto put_heads = [&] {
+    GRETA_UNROLL
+    for (int i = 0; i < T::kHeads; ++i) {
+      const int item = static_cast<int>(t + i * n_threads), row = item - T::kTokens;
+      if (item < T::kTokens) {
+        const auto* const raw = reinterpret_cast<const Words4*>(lds + T::kRaw + item * 48);
+        const Words4 sums[2] = {raw[1], raw[2]};
+        put_token<T>(lds, item, raw[0], sums);
+      } else if (row < T::kRows) {
+        put_row<T>(lds, row, *reinterpret_cast<const Words4*>(lds + T::kRaw + T::kTokens * 48 + row * 16), 0.0f);
+      }
+    }
+  };
+#endif
 
   FragmentC8 biased;
   GRETA_UNROLL
@@ -282,18 +263,40 @@ __device__ __forceinline__ void multiply_tile(int8_t* lds, const typename T::Blo
     const int half = kUnrolled == kSteps ? u : step % kSteps, parity = kUnrolled == kSteps ? u % 2 : step % 2;
     int8_t* const buffer = lds + parity * T::kBuffer;
     store(half, buffer);
-    if constexpr (T::kRawHeads) {
-      Heads<T> raw_heads;
-      if (half == kSteps - 1) put_heads(raw_heads);
-    }
+#if defined(__CUDACC__)
+    if (T::kRawHeads && half == kSteps - 1) put_heads();
+#endif
     __syncthreads();
     if (u + 1 < kUnrolled || step + 1 < n_steps) {
-      const bool same = half + 1 < kSteps;  // superblock
-      fetch(same ? block : block + Piece::kBlocks, same ? half + 1 : 0, lds + (1 - parity) * T::kBuffer);
+      const int next_half = (kUnrolled == kSteps ? u + 1 : step + 1) % kSteps;
+      fetch((step + 1) / kSteps * Piece::kBlocks, next_half, lds + (1 - parity) * T::kBuffer);
     }
 
-    Heads<T> heads;
-    if (half == 0 && !T::kQ8) load_heads(block, heads);
+    // What the superblock has once: loaded in its first step, in LDS after the products, read in its last.
+    Words4 header[T::kHeads], sums[T::kHeads][2];
+    float row_d[T::kHeads] = {};
+#if defined(__CUDACC__)
+    if (T::kRawHeads && half == 0) copy_heads(block);
+#endif
+    if (!T::kQ8 && !T::kRawHeads && half == 0) {
+      GRETA_UNROLL
+      for (int i = 0; i < T::kHeads; ++i) {
+        const unsigned item = t + i * n_threads;
+        const int row = static_cast<int>(item) - T::kTokens;
+        if (item < T::kTokens) {
+          const Activation* const from = activation(block, token_at(static_cast<int>(item)));
+          header[i] = load16<16>(from);
+          if constexpr (T::kQ4) sums[i][0] = load16<16>(from->sums), sums[i][1] = load16<16>(from->sums + 8);
+        }
+        if (item >= T::kTokens && row < T::kRows) {
+          const Block* const from = weight(block, row_at(row));
+          if constexpr (T::kQ4)
+            header[i] = load16<16>(from);
+          else if constexpr (T::kQ6)
+            row_d[i] = hip::to_float(from->d);
+        }
+      }
+    }
 
     uint32_t scales[T::kTn][hip::kFragmentCapacity];
     if constexpr (T::kQ4) {
@@ -365,7 +368,15 @@ __device__ __forceinline__ void multiply_tile(int8_t* lds, const typename T::Blo
       }
     }
 
-    if (half == 0 && !T::kQ8 && !T::kRawHeads) put_heads(heads);
+    if (!T::kQ8 && !T::kRawHeads && half == 0) {
+      GRETA_UNROLL
+      for (int i = 0; i < T::kHeads; ++i) {
+        const unsigned item = t + i * n_threads;
+        const int row = static_cast<int>(item) - T::kTokens;
+        if (item < T::kTokens) put_token<T>(lds, static_cast<int>(item), header[i], sums[i]);
+        if (item >= T::kTokens && row < T::kRows) put_row<T>(lds, row, header[i], row_d[i]);
+      }
+    }
     if (half != kSteps - 1) continue;
 
     // The superblock's links of the chains.

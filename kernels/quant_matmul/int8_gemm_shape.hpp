@@ -89,4 +89,8 @@ struct Tile {
 #endif
 };
 
+/// For more than 64 rows of X.
+template <class Block>
+using LargeTile = Tile<Block, 4, 2, 2, 4>;
+
 }  // namespace greta
