@@ -11,6 +11,7 @@
 #include "bench/roofline.hpp"
 #include "bench/rotation.hpp"
 #include "bench/timing.hpp"
+#include "kernels/quant_matmul/gemm_v2_variants.hpp"
 
 namespace greta::bench {
 namespace {
@@ -231,6 +232,61 @@ TEST(Workloads, WrongRungsAreCaught) {
   EXPECT_NE(check_of(other_eps), "");
   EXPECT_NE(check_of(only_once), "") << "a kernel that keeps the answer of its first launch";
   EXPECT_NE(check_of(nothing), "");
+}
+
+// Matmuls outside the ladder, whose checks are their own.
+using MatmulArgs = QuantMatmulArgs;
+const QuantMatmulProblem kFreeProblem{.m = 40, .n_out = 70, .n_in = 1024, .y = DType::kF32};
+
+void free_right(hip::Stream& s, const QuantMatmulProblem& p, const MatmulArgs& a) { gemm_v2_free(s, p, a, 3); }
+void free_last_row_missing(hip::Stream& s, const QuantMatmulProblem& p, const MatmulArgs& a) {
+  QuantMatmulProblem fewer = p;
+  fewer.m -= 1;
+  free_right(s, fewer, a);
+}
+/// Two rows of Y from X's row 0: of 40 rows the check samples only the first, the last and one more.
+void free_rows_of_another(hip::Stream& s, const QuantMatmulProblem& p, const MatmulArgs& a) {
+  free_right(s, p, a);
+  QuantMatmulProblem one = p;
+  one.m = 1;
+  for (const size_t row : {5, 6}) {
+    const auto outputs = static_cast<size_t>(p.n_out);
+    free_right(s, one, {a.weights, a.x, a.y.slice(row * outputs, outputs)});
+  }
+}
+void free_half_of_the_rows(hip::Stream& s, const QuantMatmulProblem& p, const MatmulArgs& a) {
+  QuantMatmulProblem half = p;
+  half.m = p.m / 2;
+  free_right(s, half, a);
+}
+
+std::string check_of(QuantMatmulLaunch launch) {
+  const QuantMatmulRung rung{"v0", launch, [](const QuantMatmulProblem&) { return std::string(); }, "q4_k_i8_free", ""};
+  const auto workload = make_quant_matmul_workload(rung, kFreeProblem, {});
+  hip::Stream stream;
+  std::vector<int64_t> launches(static_cast<size_t>(workload->slots()), 0);
+  for (const int64_t slot : {0, 1, 1}) workload->launch(stream, slot), ++launches[static_cast<size_t>(slot)];
+  return workload->check(stream, launches);
+}
+
+TEST(Workloads, SumsInAnyOrderAreHeldToTheBoundAndToTheExactKernel) {
+  EXPECT_EQ(check_of(free_right), "");
+  EXPECT_TRUE(has(check_of(free_last_row_missing), "row 39"));
+  EXPECT_TRUE(has(check_of(free_half_of_the_rows), "row"));
+  EXPECT_TRUE(has(check_of(free_rows_of_another), "where the exact kernel has"));
+}
+
+TEST(Catalogue, VariantsOutsideTheLadderStandBesideTheirRung) {
+  std::set<std::string> ladder, beside;
+  for (const QuantMatmulRung& rung : quant_matmul_ladder()) ladder.insert(rung.name);
+  for (const BenchCase& c : all_cases())
+    if (c.op == "quant_matmul" && !ladder.contains(c.rung)) {
+      EXPECT_TRUE(c.rung.starts_with("gemm_v2_")) << c.name();
+      EXPECT_FALSE(c.first_rung) << c.name();
+      beside.insert(c.rung);
+    }
+  EXPECT_EQ(beside, (std::set<std::string>{"gemm_v2_free", "gemm_v2_free2", "gemm_v2_free4", "gemm_v2_free8",
+                                           "gemm_v2_narrow", "gemm_v2_tall"}));
 }
 
 TEST(Catalogue, NamesAreUniqueAndEveryRowHasAFirstRung) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "bench/bench_case.hpp"
+#include "kernels/quant_matmul/quant_matmul.hpp"
 #include "kernels/rms_norm/rms_norm.hpp"
 
 namespace greta::bench {
@@ -25,5 +26,7 @@ void add_argmax(std::vector<BenchCase>& to);
 /// For tests, which hand it rungs that go wrong.
 std::unique_ptr<Workload> make_rms_norm_workload(const RmsNormRung& rung, const RmsNormProblem& problem,
                                                  const Options& options);
+std::unique_ptr<Workload> make_quant_matmul_workload(const QuantMatmulRung& rung, const QuantMatmulProblem& problem,
+                                                     const Options& options);
 
 }  // namespace greta::bench

@@ -1,15 +1,22 @@
 // Quantised matmul: matrices of Llama-3-8B and of the sample model, one row to a prompt. The quantiser of activations
 // is outside the timed launches; its time stands beside them (prelude_us), and it has rows of its own
 // (quantize_activations_bench.cpp).
+//
+// Rungs "gemm_v2_*" are none of the ladder (kernels/quant_matmul/gemm_v2_variants.hpp). "narrow" and "tall" are v2 in
+// other shapes. "free" is v2 with as many splits as make it fastest, summed in any order, hence with bits of its own
+// for every problem, device and launch: the measure of what one order costs. It needs an f32 Y: rows "..._f32".
 #include "kernels/quant_matmul/quant_matmul.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "bench/catalogue.hpp"
+#include "bench/matmul_inputs.hpp"
 #include "bench/prelude.hpp"
 #include "bench/timing.hpp"
-#include "bench/workload.hpp"
-#include "reference/quant_blocks.hpp"
+#include "kernels/quant_matmul/gemm_v2_variants.hpp"
 #include "reference/quant_matmul.hpp"
 #include "verify/matrix_calibration.hpp"
 
@@ -46,36 +53,60 @@ class QuantiserWorkload final : public Workload {
   hip::DeviceTensor x_, blocks_;
 };
 
+bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+/// Variants outside the ladder. Those with bits of their own are held to the bound of the arithmetic they vary.
+constexpr std::string_view kFree = "_free";
+bool is_free(std::string_view arithmetic) { return arithmetic.ends_with(kFree); }
+
+template <DType kType>
+std::string many_rows(const QuantMatmulProblem& p) {
+  if (p.weights != kType) return "other weights";
+  return p.m > 64 ? std::string() : fmt::format("m must be more than 64, got {}", p.m);
+}
+template <DType kType>
+std::string free_sums(const QuantMatmulProblem& p) {
+  if (p.weights != kType) return "other weights";
+  if (p.m < kFewestGemmRows) return fmt::format("m must be at least {}, got {}", kFewestGemmRows, p.m);
+  return p.y == DType::kF32 ? std::string() : fmt::format("y must be f32, got {}", dtype_name(p.y));
+}
+template <int kSplits>
+void launch_free(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
+  gemm_v2_free(stream, p, args, kSplits);
+}
+constexpr const char* kNarrow = "128 tokens x 64 rows, two workgroups on a CU";
+constexpr const char* kTall = "256 tokens x 64 rows";
+constexpr const char* kSplit = "superblocks of a tile dealt out, sums added in any order";
+constexpr QuantMatmulRung kVariants[] = {
+    {"gemm_v2_narrow", gemm_v2_narrow, many_rows<DType::kQ4K>, "q4_k_i8", kNarrow},
+    {"gemm_v2_narrow", gemm_v2_narrow, many_rows<DType::kQ6K>, "q6_k_i8", kNarrow},
+    {"gemm_v2_narrow", gemm_v2_narrow, many_rows<DType::kQ8_0>, "q8_0_i8", kNarrow},
+    {"gemm_v2_tall", gemm_v2_tall, many_rows<DType::kQ4K>, "q4_k_i8", kTall},
+    {"gemm_v2_tall", gemm_v2_tall, many_rows<DType::kQ6K>, "q6_k_i8", kTall},
+    {"gemm_v2_tall", gemm_v2_tall, many_rows<DType::kQ8_0>, "q8_0_i8", kTall},
+    {"gemm_v2_free", launch_free<0>, free_sums<DType::kQ4K>, "q4_k_i8_free", kSplit},
+    {"gemm_v2_free", launch_free<0>, free_sums<DType::kQ6K>, "q6_k_i8_free", kSplit},
+    {"gemm_v2_free", launch_free<0>, free_sums<DType::kQ8_0>, "q8_0_i8_free", kSplit},
+    // Fixed counts: whether the count that v2_free chooses is a good one.
+    {"gemm_v2_free2", launch_free<2>, free_sums<DType::kQ4K>, "q4_k_i8_free", kSplit},
+    {"gemm_v2_free4", launch_free<4>, free_sums<DType::kQ4K>, "q4_k_i8_free", kSplit},
+    {"gemm_v2_free8", launch_free<8>, free_sums<DType::kQ4K>, "q4_k_i8_free", kSplit},
+};
+
 class MatmulWorkload final : public RotatedWorkload, public WithPrelude {
  public:
   MatmulWorkload(const QuantMatmulRung& rung, const QuantMatmulProblem& p, const Options& options)
       : RotatedWorkload(p.bytes()),
         rung_(rung),
         p_(p),
-        weights_host_("weights", p.weights, {{"r", p.n_out}, {"block", p.weight_blocks_per_row()}}),
-        x_host_(verify::normal(rows_tensor("x", p.x, p.m, p.n_in), 1.0f, options.seed)) {
-    const size_t row_bytes = reference::row_bytes(p.weights, p.n_in);
-    for (int64_t r = 0; r < p.n_out; ++r)
-      reference::random_row(p.weights, reference::RandomBlocks::kWeights, 0.02f,
-                            reference::substream(options.seed, static_cast<uint64_t>(r)), p.n_in,
-                            weights_host_.bytes.data() + static_cast<size_t>(r) * row_bytes);
-    weights_ = &input(weights_host_);
-    if (p.quantised()) {
-      hip::DeviceTensor x("bench.x", p.x, static_cast<size_t>(p.m * p.n_in));
-      x.upload_bytes(fill_, x_host_.bytes.data(), x_host_.bytes.size());
-      Tensor blocks("blocks", p.activation_blocks(), {{"i", p.m}, {"block", p.activation_blocks_per_row()}});
-      hip::DeviceTensor quantised("bench.blocks", blocks.dtype, static_cast<size_t>(blocks.count()));
-      quantize_activations(fill_, p, x.view(), quantised.view());
-      quantised.download_bytes(fill_, blocks.bytes.data(), blocks.bytes.size());
-      x_ = &input(blocks);
-    } else {
-      x_ = &input(x_host_);
-    }
-    y_ = &output(rows_tensor("y", p.y, p.m, p.n_out));
-  }
+        weights_host_(matmul_weights(p, options.seed)),
+        x_host_(verify::normal(rows_tensor("x", p.x, p.m, p.n_in), 1.0f, options.seed)),
+        weights_(input(weights_host_)),
+        x_(input(p.quantised() ? activation_blocks(fill_, p, x_host_) : x_host_)),
+        y_(output(rows_tensor("y", p.y, p.m, p.n_out))) {}
 
   void launch(hip::Stream& stream, int64_t slot) override {
-    quant_matmul(stream, rung_, p_, {weights_->view(slot), x_->view(slot), y_->view(slot)});
+    quant_matmul(stream, rung_, p_, {weights_.view(slot), x_.view(slot), y_.view(slot)});
   }
   double prelude(hip::Stream& stream) override {
     if (!p_.quantised()) return 0;
@@ -89,52 +120,96 @@ class MatmulWorkload final : public RotatedWorkload, public WithPrelude {
   /// Sampled rows of X against sampled rows of W, by the twin; then whole outputs of slots against each other.
   std::string check(hip::Stream& stream, std::span<const int64_t> launches) override {
     const auto slots = sampled_slots(launches, 3);
-    const auto outs = sampled_rows(p_.n_out, 24, 1);
-    QuantMatmulProblem one = p_;
-    one.m = 1, one.n_out = 1;
-    const size_t row_bytes = reference::row_bytes(p_.weights, p_.n_in);
-    for (const int64_t i : sampled_rows(p_.m, 3, 2)) {
-      const std::vector<float> x = row_floats(x_host_, i);
-      const Tensor row = y_->download(stream, slots.back(), rows_tensor("y", p_.y, 1, p_.n_out), i * p_.n_out);
-      Tensor got("y", p_.y, {{"sampled r", static_cast<int64_t>(outs.size())}});
-      std::vector<float> want;
-      for (size_t k = 0; k < outs.size(); ++k) {
-        got.set(static_cast<int64_t>(k), static_cast<float>(row.number(outs[k])));
-        const uint8_t* weights = weights_host_.bytes.data() + static_cast<size_t>(outs[k]) * row_bytes;
-        want.push_back(
-            reference::quant_matmul_twin(one, weights, x, rung_.arithmetic, verify::matrix_machine()).front());
-      }
-      if (const auto wrong = differs(got, want); !wrong.empty()) return "row " + std::to_string(i) + ": " + wrong;
-    }
-    return slots_differ(stream, *y_, rows_tensor("y", p_.y, p_.m, p_.n_out), slots);
+    if (is_free(rung_.arithmetic)) return check_free(stream, slots);
+    if (auto wrong = samples_differ(stream, p_, y_, slots.back(), weights_host_, x_host_, rung_.arithmetic);
+        !wrong.empty())
+      return wrong;
+    return slots_differ(stream, y_, rows_tensor("y", p_.y, p_.m, p_.n_out), slots);
   }
 
  private:
+  /// Those samples by the oracle's bound, in every slot; then whole outputs beside that of the ladder's rung. Both are
+  /// within their bounds of the truth, hence within two of each other; bounds of outputs that are not among the samples
+  /// are taken as at most twice the largest of those.
+  std::string check_free(hip::Stream& stream, std::span<const int64_t> slots) {
+    const std::string_view arithmetic = rung_.arithmetic;
+    const std::string_view exact = arithmetic.substr(0, arithmetic.size() - kFree.size());
+    double widest = 0;
+    for (const int64_t slot : slots) {
+      const auto wrong =
+          check_samples(stream, p_, y_, slot, x_host_,
+                        [&](const std::vector<float>& x, std::span<const int64_t> outs, const Tensor& got) {
+                          QuantMatmulProblem some = p_;
+                          some.m = 1, some.n_out = static_cast<int64_t>(outs.size());
+                          const auto oracle = reference::quant_matmul_oracle(
+                              some, rows_of_weights(weights_host_, p_, outs).data(), x, exact);
+                          for (const double bound : oracle.bound) widest = std::max(widest, bound);
+                          return outside(got, oracle);
+                        });
+      if (!wrong.empty()) return wrong;
+    }
+    const Tensor shape = rows_tensor("y", p_.y, p_.m, p_.n_out);
+    hip::DeviceTensor in_order("bench.in_order", p_.y, static_cast<size_t>(shape.count()));
+    quant_matmul(stream, quant_matmul_default_rung(p_), p_,
+                 {weights_.view(slots[0]), x_.view(slots[0]), in_order.view()});
+    Tensor want = shape;
+    in_order.download_bytes(stream, want.bytes.data(), want.bytes.size());
+    for (const int64_t slot : slots) {
+      const Tensor got = y_.download(stream, slot, shape);
+      const std::span<const float> g = got.as<float>(), w = want.as<float>();
+      for (size_t k = 0; k < g.size(); ++k)
+        if (!(std::abs(g[k] - w[k]) <= 4 * widest))
+          return fmt::format("slot {}: {} where the exact kernel has {} at {}, more than {:.3g} apart", slot, g[k],
+                             w[k], got.place(static_cast<int64_t>(k)), 4 * widest);
+    }
+    return {};
+  }
+
   const QuantMatmulRung& rung_;
   QuantMatmulProblem p_;
   Tensor weights_host_, x_host_;
-  RotatedTensor *weights_ = nullptr, *x_ = nullptr, *y_ = nullptr;
+  RotatedTensor &weights_, &x_, &y_;
 };
 
-void add_problem(std::vector<BenchCase>& to, const std::string& name, const QuantMatmulProblem& p, bool on_host) {
+std::unique_ptr<Workload> make(const QuantMatmulRung& rung, const QuantMatmulProblem& p, const Options& options) {
+  return std::make_unique<MatmulWorkload>(rung, p, options);
+}
+
+/// Cases of the ladder's rungs that `wanted` names, then of the variants.
+template <class Wanted>
+void add_cases(std::vector<BenchCase>& to, const std::string& name, const QuantMatmulProblem& p, bool on_host,
+               Wanted wanted) {
   const BenchRow<QuantMatmulProblem> row{name.c_str(), p, on_host};
   std::vector<BenchCase> cases;
-  add_rungs(cases, "quant_matmul", quant_matmul_ladder(), row, p.quantised() ? Compute::kI8 : Compute::kF32,
-            [](const QuantMatmulRung& rung, const QuantMatmulProblem& problem, const Options& options) {
-              return std::make_unique<MatmulWorkload>(rung, problem, options);
-            });
+  for (const auto& rungs : {quant_matmul_ladder(), std::span<const QuantMatmulRung>(kVariants)})
+    add_rungs(cases, "quant_matmul", rungs, row, p.quantised() ? Compute::kI8 : Compute::kF32, make);
   bool first = true;
   for (BenchCase& c : cases) {
     const bool gemv = c.rung.starts_with("gemv");
-    if (gemv ? p.m > kMostGemvRows : p.m < kFewestGemmRows) continue;
+    if (!wanted(c.rung)) continue;
     c.first_rung = std::exchange(first, false);
     if (verify::on_matrix_machine(c.arithmetic)) c.compute = Compute::kMatrix;
-    if (p.quantised() && !gemv && c.rung.ends_with("_v2")) c.compute = Compute::kI8Matrix;
+    if (p.quantised() && !gemv && has(c.rung, "_v2")) c.compute = Compute::kI8Matrix;
     to.push_back(std::move(c));
   }
 }
+void add_problem(std::vector<BenchCase>& to, const std::string& name, const QuantMatmulProblem& p, bool on_host) {
+  add_cases(to, name, p, on_host, [&p](const std::string& rung) {
+    return rung.starts_with("gemv") ? p.m <= kMostGemvRows : p.m >= kFewestGemmRows;
+  });
+}
+
+/// With outputs of f32, as the variant without an order of summing needs: v2, and beside it the variants.
+void add_beside_free(std::vector<BenchCase>& to, const std::string& name, const QuantMatmulProblem& p, bool on_host) {
+  add_cases(to, name, p, on_host, [](const std::string& rung) { return has(rung, "gemm") && has(rung, "_v2"); });
+}
 
 }  // namespace
+
+std::unique_ptr<Workload> make_quant_matmul_workload(const QuantMatmulRung& rung, const QuantMatmulProblem& problem,
+                                                     const Options& options) {
+  return make(rung, problem, options);
+}
 
 void add_quant_matmul(std::vector<BenchCase>& to) {
   const Matrix matrices[] = {
@@ -144,12 +219,24 @@ void add_quant_matmul(std::vector<BenchCase>& to) {
       {"llama3_8b_4096x14336", 4096, 14336, {1, 512, 4096}, {}},
       {"llama3_8b_128256x4096", 128256, 4096, {1}, {}},
   };
+  const Matrix beside_free[] = {
+      {"sample_128x512", 128, 512, {}, {16, 80}},
+      {"llama3_8b_4096x4096", 4096, 4096, {16, 64, 512, 4096}, {}},
+      {"llama3_8b_14336x4096", 14336, 4096, {16, 64, 512, 4096}, {}},
+      {"llama3_8b_4096x14336", 4096, 14336, {16, 64, 512, 4096}, {}},
+  };
   const bool host = hip::platform_name() == "host";
   for (const Matrix& matrix : matrices)
     for (const DType weights : kWeights)
       for (const int64_t m : host ? matrix.host_rows : matrix.rows)
         add_problem(to, fmt::format("{}_{}/{}", matrix.name, dtype_name(weights), m),
                     {.m = m, .n_out = matrix.n_out, .n_in = matrix.n_in, .weights = weights}, host);
+  for (const Matrix& matrix : beside_free)
+    for (const DType weights : {DType::kQ4K, DType::kQ6K, DType::kQ8_0})
+      for (const int64_t m : host ? matrix.host_rows : matrix.rows)
+        add_beside_free(to, fmt::format("{}_{}_f32/{}", matrix.name, dtype_name(weights), m),
+                        {.m = m, .n_out = matrix.n_out, .n_in = matrix.n_in, .weights = weights, .y = DType::kF32},
+                        host);
 }
 
 }  // namespace greta::bench

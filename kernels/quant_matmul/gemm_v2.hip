@@ -14,7 +14,9 @@
 //           lane. Steps of kInt8Step columns in two LDS buffers with one barrier a step: the loads of the next step are
 //           under way in registers (sm_90a: activations as background copies) while this step's products run.
 //           LDS rows: kernels/tile/int8_tile.hpp. The workgroup itself: int8_gemm.hpp.
+//           Benchmarks have two more shapes for many rows of X (gemm_v2_variants.hpp), with the same bits.
 // From v1   matrix tiles instead of dot products on the vector units; two buffers instead of one.
+#include "kernels/quant_matmul/gemm_v2_variants.hpp"
 #include "kernels/quant_matmul/int8_gemm.hpp"
 
 namespace greta {
@@ -57,6 +59,14 @@ void launch_tiles(hip::Stream& stream, const QuantMatmulGroupProblem& p, const Q
   launch_gemm<LargeTile<Block>>(stream, p, args);
 }
 
+/// Tiles of one shape, of whatever weights.
+template <int kTm, int kTn, int kWm, int kWn>
+void launch_shape(hip::Stream& stream, const QuantMatmulGroupProblem& p, const QuantMatmulGroupArgs& args) {
+  if (p.weights == DType::kQ4K) return launch_gemm<Tile<BlockQ4K, kTm, kTn, kWm, kWn>>(stream, p, args);
+  if (p.weights == DType::kQ6K) return launch_gemm<Tile<BlockQ6K, kTm, kTn, kWm, kWn>>(stream, p, args);
+  launch_gemm<Tile<BlockQ8_0, kTm, kTn, kWm, kWn>>(stream, p, args);
+}
+
 }  // namespace
 
 void gemm_v2_group(hip::Stream& stream, const QuantMatmulGroupProblem& p, const QuantMatmulGroupArgs& args) {
@@ -66,6 +76,12 @@ void gemm_v2_group(hip::Stream& stream, const QuantMatmulGroupProblem& p, const 
 }
 void gemm_v2(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
   gemm_v2_group(stream, group_of_one(p), group_of_one(args));
+}
+void gemm_v2_narrow(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
+  launch_shape<4, 2, 2, 2>(stream, group_of_one(p), group_of_one(args));
+}
+void gemm_v2_tall(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
+  launch_shape<4, 2, 4, 2>(stream, group_of_one(p), group_of_one(args));
 }
 
 }  // namespace greta

@@ -21,6 +21,8 @@ constexpr const char* kMatrixWait = "loads of a ragged last tile are waited for 
 constexpr const char* kFewOutputs =
     "64 x 64 outputs a wave, for matrices whose larger tiles would leave the device idle";
 
+constexpr const char* kVariant = "a variant for benchmarks, outside the ladder: models do not launch it";
+
 /// gemm_v2, large tiles. Their dynamic LDS: Tile<...>::kLds of each type.
 const std::vector<Waiver> kLargeInteger = {
     {"valu_per_mfma", 3.5, "scales, minima and the float chain of every 32 columns on 64 sums a lane"},
@@ -105,6 +107,9 @@ const Row kRows[] = {
       {"waves_per_simd", 1.5, "eight rows of activations: their terms fill registers and LDS"},
       {"divergent_branches", 5, "the chain runs on one lane an output, and rows end raggedly"}}},
     {"quant_matmul/gemm_v2", ".*Tile<.*, [14], 1, 1, 4> >", Kind::kHardOnly, {.threads = 256}, kFewRows},
+    {"quant_matmul/gemm_v2", ".*Tile<.*, 4, 2, [24], 2> >", Kind::kHardOnly, {.threads = 512}, kVariant},
+    {"quant_matmul/gemm_v2_free", "zero_kernel", Kind::kHardOnly, {.threads = 256}, kVariant},
+    {"quant_matmul/gemm_v2_free", ".*", Kind::kHardOnly, {.threads = 512}, kVariant},
     {"quant_matmul/gemm_v2", ".*BlockQ4K.*", Kind::kInteger, {.threads = 512, .dynamic_lds = 42496}, "", kLargeInteger},
     {"quant_matmul/gemm_v2", ".*BlockQ6K.*", Kind::kInteger, {.threads = 512, .dynamic_lds = 56832}, "", kLargeInteger},
     {"quant_matmul/gemm_v2",
