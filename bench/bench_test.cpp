@@ -276,6 +276,30 @@ TEST(Workloads, SumsInAnyOrderAreHeldToTheBoundAndToTheExactKernel) {
   EXPECT_TRUE(has(check_of(free_rows_of_another), "where the exact kernel has"));
 }
 
+void group_right(hip::Stream& s, const QuantMatmulGroupProblem& p, const QuantMatmulGroupArgs& a) {
+  quant_matmul_group(s, find_rung("quant_matmul_group", quant_matmul_group_ladder(), "gemm_q4_k_v2"), p, a);
+}
+void group_outputs_exchanged(hip::Stream& s, const QuantMatmulGroupProblem& p, const QuantMatmulGroupArgs& a) {
+  QuantMatmulGroupArgs other = a;
+  std::swap(other.y[1], other.y[2]);
+  group_right(s, p, other);
+}
+std::string check_of(QuantMatmulGroupLaunch launch) {
+  const QuantMatmulGroupRung rung{"v0", launch, [](const QuantMatmulGroupProblem&) { return std::string(); }, "q4_k_i8",
+                                  ""};
+  const auto workload =
+      make_quant_matmul_group_workload(rung, {.m = 9, .n_out = 40, .n_out_1 = 20, .n_out_2 = 20, .n_in = 512}, {});
+  hip::Stream stream;
+  std::vector<int64_t> launches(static_cast<size_t>(workload->slots()), 0);
+  for (const int64_t slot : {0, 1}) workload->launch(stream, slot), ++launches[static_cast<size_t>(slot)];
+  return workload->check(stream, launches);
+}
+
+TEST(Workloads, APartOfAGroupInAnothersPlaceIsCaught) {
+  EXPECT_EQ(check_of(group_right), "");
+  EXPECT_TRUE(has(check_of(group_outputs_exchanged), "part 1"));
+}
+
 TEST(Catalogue, VariantsOutsideTheLadderStandBesideTheirRung) {
   std::set<std::string> ladder, beside;
   for (const QuantMatmulRung& rung : quant_matmul_ladder()) ladder.insert(rung.name);

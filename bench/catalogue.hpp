@@ -3,7 +3,7 @@
 #pragma once
 
 #include "bench/bench_case.hpp"
-#include "kernels/quant_matmul/quant_matmul.hpp"
+#include "kernels/quant_matmul/quant_matmul_group.hpp"
 #include "kernels/rms_norm/rms_norm.hpp"
 
 namespace greta::bench {
@@ -13,6 +13,7 @@ void add_rms_norm(std::vector<BenchCase>& to);
 void add_add_rms_norm(std::vector<BenchCase>& to);
 void add_quantize_activations(std::vector<BenchCase>& to);
 void add_quant_matmul(std::vector<BenchCase>& to);
+void add_quant_matmul_group(std::vector<BenchCase>& to);
 void add_rope(std::vector<BenchCase>& to);
 void add_decode_attention(std::vector<BenchCase>& to);
 void add_kv_store(std::vector<BenchCase>& to);
@@ -28,5 +29,8 @@ std::unique_ptr<Workload> make_rms_norm_workload(const RmsNormRung& rung, const 
                                                  const Options& options);
 std::unique_ptr<Workload> make_quant_matmul_workload(const QuantMatmulRung& rung, const QuantMatmulProblem& problem,
                                                      const Options& options);
+std::unique_ptr<Workload> make_quant_matmul_group_workload(const QuantMatmulGroupRung& rung,
+                                                           const QuantMatmulGroupProblem& problem,
+                                                           const Options& options);
 
 }  // namespace greta::bench
