@@ -10,7 +10,7 @@ namespace greta::runners {
 /// A step of their own in both tiers.
 inline constexpr const char* kLintTests[] = {"RawCalls*", "Includes*", "Length*", "QuietKernels*", "Formatting*"};
 
-/// Each takes seconds; the slowest first.
+/// Each takes a second or more.
 inline constexpr const char* kSlowTests[] = {
     "GateProgram.EveryDefectIsRedOnEachSideAndPlaced",
     "DefectCatalogue.EveryGateThatCanMeetADefect*",
@@ -39,6 +39,11 @@ inline constexpr const char* kSlowTests[] = {
     "Forensics.BisectOfRightPaths*",
     "LayoutAudit.EveryKindOfDamage*",
     "LauncherTest.EveryKindOfChange*",
+    "LauncherTest.BuildFailureShows*",
+    "LauncherTest.TreeThatMoved*",
+    "Forensics.BisectTakesTheGates*",
+    "Forensics.BisectAgainstASavedTrace",
+    "GateProgram.OneWorkerAndTwoAgree",
 };
 
 /// A filter of GoogleTest that names them all.
