@@ -14,8 +14,8 @@
 // From v3   multiply-adds by the tile of 16x16x16 instead of one by one, p from accumulator to operand in registers,
 //           copies in flight during both products
 // Cost      of the splits' exactness: every 512 keys o goes to the workspace and back, 64 KiB each way a workgroup
-//           beside 256 KiB of K and V (v4_free, a bench variant, does without: docs/experiments.md). On sm_90a, where a
-//           grid is so small that a workgroup has an SM to itself, o waits in LDS (v4_totals_in_lds)
+//           beside 256 KiB of K and V (v4_free, a bench variant, does without: docs/experiments.md). On sm_90a half of
+//           it waits in LDS, and all where a workgroup has an SM to itself (v4_totals_in_lds)
 #include "kernels/prefill_attention/launch_prefill.hpp"
 #include "kernels/tile/kv_pipeline.hpp"
 #include "kernels/tile/mma_attention.hpp"
@@ -24,26 +24,33 @@ namespace greta {
 
 static_assert(kKvTileKeys == kAttentionTile);
 
+/// Where the totals of finished splits wait: as many channels in LDS as two workgroups a CU leave room for, or all of
+/// them, for workgroups that have a CU to themselves; or there are none.
+enum class Room { kShared, kAlone, kNoTotals };
+
 /// Shape of a workgroup: waves, 16-row fragments of each, where Q and the totals of finished splits are kept, K/V
 /// buffers, waves per SIMD. It decides no bit of the result.
-template <int kWave, int kHeadDim, bool kTotalsInLds_>
+template <int kWave, int kHeadDim, Room kRoom>
 struct PrefillV4Shape {
   static constexpr int kWaves = 4;
   static constexpr int kFragments = 2;
   static constexpr bool kQueriesInLds = kWave == 32 && kHeadDim == 128;
   static constexpr int kRows = kWaves * kFragments * hip::kTile;
   static constexpr int kQueryElements = kQueriesInLds ? kRows * kHeadDim : 0;
-  static constexpr bool kTotalsInLds = kTotalsInLds_;
-  static constexpr int kTotalElements =
-      kTotalsInLds ? kRows * kHeadDim * static_cast<int>(sizeof(float) / sizeof(half_t)) : 0;
-  static constexpr int kRowBytes = static_cast<int>(sizeof(half_t)) * (kQueryElements + kTotalElements);
-  static constexpr int kBuffers =
-      kv_buffers(kWave, kHeadDim, (kTotalsInLds ? hip::kLdsBytes : hip::kLdsBytesForTwo) - kRowBytes);
+  // All in bytes from here. A block of 16 channels of the totals is 8 KiB.
+  static constexpr int kQueryBytes = 2 * kQueryElements, kBlockBytes = kRows * hip::kTile * 4,
+                       kTileBytes = 2 * kv_tile_elements(kHeadDim), kBlocks = kHeadDim / hip::kTile;
+  static constexpr int kRoomBytes = (kRoom == Room::kAlone ? hip::kLdsBytes : hip::kLdsBytesForTwo) - kQueryBytes;
+  /// Wave 32: three buffers do as well as four, and totals are worth more than the fourth.
+  static constexpr int kLeftBlocks = (kRoomBytes - 3 * kTileBytes) / kBlockBytes;
+  static constexpr int kNearBlocks = kRoom == Room::kNoTotals || kWave == 64 || kLeftBlocks < 0 ? 0
+                                     : kLeftBlocks < kBlocks                                    ? kLeftBlocks
+                                                                                                : kBlocks;
+  static constexpr int kBuffers = kv_buffers(kWave, kHeadDim, kRoomBytes - kNearBlocks * kBlockBytes);
   static constexpr int kTileElements = kBuffers * kv_tile_elements(kHeadDim);
-  static constexpr int kLdsElements = kTileElements + kQueryElements + kTotalElements;
+  static constexpr int kLdsElements = kTileElements + kQueryElements + kNearBlocks * kBlockBytes / 2;
   static constexpr int kWavesPerSimd = 2;
-  /// Wave 64 has no LDS for them: two tiles of 16 KiB and totals of 64 KiB.
-  static constexpr bool kExists = !kTotalsInLds || (kWave == 32 && 2 * kLdsElements <= hip::kLdsBytes);
+  static constexpr bool kExists = kRoom != Room::kAlone || kNearBlocks == kBlocks;
 };
 
 template <class T, int kHeadDim, int kWave, ExpMode kExp, class Shape, bool kSplits>
@@ -86,14 +93,11 @@ __global__ void GRETA_LAUNCH_BOUNDS(Shape::kWaves* kWave, Shape::kWavesPerSimd)
   else
     Tile::load_queries(queries, [&](int r) { return row_of(q, r); });
 
-  float* total_o;
-  if constexpr (Shape::kTotalsInLds)
-    total_o = reinterpret_cast<float*>(lds + Shape::kTileElements + Shape::kQueryElements) + wave * Tile::kTotalFloats;
-  else
-    total_o =
-        workspace +
-        (((static_cast<size_t>(sequence) * gridDim.x + blockIdx.x) * gridDim.y + blockIdx.y) * Shape::kWaves + wave) *
-            Tile::kTotalFloats;
+  using Totals = typename Tile::template Totals<Shape::kNearBlocks>;
+  const size_t block = (static_cast<size_t>(sequence) * gridDim.x + blockIdx.x) * gridDim.y + blockIdx.y;
+  const Totals total_o = {
+      reinterpret_cast<float*>(lds + Shape::kTileElements + Shape::kQueryElements) + wave * Totals::kNearFloats,
+      workspace + (block * Shape::kWaves + static_cast<size_t>(wave)) * Totals::kFarFloats};
   typename Tile::PerRow total_m = {}, total_l = {};
   typename Tile::State state;
   Tile::reset(state);
@@ -161,13 +165,14 @@ void launch_instance(hip::Stream& stream, const PrefillAttentionProblem& p, cons
     launch_prefill<T>(stream, name, &prefill_attention_v4_kernel<T, kHeadDim, kWave, kExp, Shape, kSplits>, kBlock, p,
                       args, hip::out("workspace", args.workspace, kSplits ? prefill_attention_workspace(p) : 0));
   };
-  using InLds = PrefillV4Shape<kWave, kHeadDim, true>;
+  using Alone = PrefillV4Shape<kWave, kHeadDim, Room::kAlone>;
+  using Shared = PrefillV4Shape<kWave, kHeadDim, Room::kShared>;
   if constexpr (!kSplits) {
-    if constexpr (kHeadDim == 128) launch("v4_free", PrefillV4Shape<kWave, kHeadDim, false>{});
+    if constexpr (kHeadDim == 128) launch("v4_free", PrefillV4Shape<kWave, kHeadDim, Room::kNoTotals>{});
   } else {
-    if constexpr (InLds::kExists)
-      if (alone_on_a_cu(p, InLds::kRows)) return launch("v4_totals_in_lds", InLds{});
-    launch("v4", PrefillV4Shape<kWave, kHeadDim, false>{});
+    if constexpr (Alone::kExists)
+      if (alone_on_a_cu(p, Alone::kRows)) return launch("v4_totals_in_lds", Alone{});
+    launch("v4", Shared{});
   }
 }
 

@@ -331,12 +331,22 @@ struct MmaAttention {
   }
 
   /// The weighted values of finished splits wait in memory, not in registers, which a wave has no more of: a lane's
-  /// own floats, 16 bytes at a time, written and read by that lane alone.
-  static constexpr int kTotalFloats = kRows * kHeadDim;
-  __device__ static __forceinline__ float* total_at(float* total, int f, int c, int i) {
-    return total + ((f * kChannelBlocks + c) * (kElements / 4) + i / 4) * 4 * kWave + 4 * hip::lane_id();
-  }
-  __device__ static __forceinline__ void store_total(float* total, const Output& o) {
+  /// own floats, 16 bytes at a time, written and read by that lane alone. The first kNear blocks of 16 channels of every
+  /// row in `near` (LDS), the others in `far` (global memory).
+  template <int kNear>
+  struct Totals {
+    static_assert(kNear >= 0 && kNear <= kChannelBlocks);
+    static constexpr int kNearFloats = kRows * kTile * kNear, kFarFloats = kRows * kHeadDim - kNearFloats;
+    float* near;
+    float* far;
+    __device__ __forceinline__ float* at(int f, int c, int i) const {
+      float* const base = c < kNear ? near : far;
+      const int blocks = c < kNear ? kNear : kChannelBlocks - kNear, block = c < kNear ? c : c - kNear;
+      return base + ((f * blocks + block) * (kElements / 4) + i / 4) * 4 * kWave + 4 * hip::lane_id();
+    }
+  };
+  template <int kNear>
+  __device__ static __forceinline__ void store_total(const Totals<kNear>& total, const Output& o) {
     GRETA_UNROLL
     for (int n = 0; n < kFragments * kChannelBlocks; ++n) {
       const int f = n / kChannelBlocks, c = n % kChannelBlocks;
@@ -345,16 +355,16 @@ struct MmaAttention {
         Pack<float, 4> pack;
         GRETA_UNROLL
         for (int j = 0; j < 4; ++j) pack.v[j] = o[f][c].v[i + j];
-        store_pack(total_at(total, f, c, i), pack);
+        store_pack(total.at(f, c, i), pack);
       }
     }
   }
 
   /// Merges a finished split into the total of those before it (m, l, and o in memory): the state becomes their sum. A
   /// row for which takes(f, slot) does not hold, because it sees no key of the split, keeps the total's bits.
-  template <ExpMode kExp, class Takes>
+  template <ExpMode kExp, int kNear, class Takes>
   __device__ static __forceinline__ void merge_split(State& split, const PerRow& total_m, const PerRow& total_l,
-                                                     float* total_o, Takes&& takes) {
+                                                     const Totals<kNear>& total_o, Takes&& takes) {
     PerRow a, b;
     bool take[kFragments][kLaneRows];
     GRETA_UNROLL
@@ -367,20 +377,33 @@ struct MmaAttention {
       split.m[f][r] = take[f][r] ? m : total_m[f][r];
       split.l[f][r] = take[f][r] ? l : total_l[f][r];
     }
-    GRETA_UNROLL
-    for (int n = 0; n < kFragments * kChannelBlocks; ++n) {
-      const int f = n / kChannelBlocks, c = n % kChannelBlocks;
+    const auto merge = [&](int f, int c, int i, const Pack<float, 4>& before) {
       GRETA_UNROLL
-      for (int i = 0; i < kElements; i += 4) {
-        const Pack<float, 4> before = load_pack<4>(total_at(total_o, f, c, i));
-        GRETA_UNROLL
-        for (int j = 0; j < 4; ++j) {
-          const int r = slot_of(i + j);
-          float& o = split.o[f][c].v[i + j];
-          const float merged = fmaf(before.v[j], a[f][r], o * b[f][r]);
-          o = take[f][r] ? merged : before.v[j];
-        }
+      for (int j = 0; j < 4; ++j) {
+        const int r = slot_of(i + j);
+        float& o = split.o[f][c].v[i + j];
+        const float merged = fmaf(before.v[j], a[f][r], o * b[f][r]);
+        o = take[f][r] ? merged : before.v[j];
       }
+    };
+    // What comes from far is sent for first, and needed after what is near. Without a near part the compiler's own order
+    // needs fewer registers.
+    constexpr int kPacks = kElements / 4, kFirstFar = kNear > 0 ? kNear : kChannelBlocks;
+    [[maybe_unused]] Pack<float, 4> far[kFragments][kChannelBlocks][kPacks];
+    GRETA_UNROLL
+    for (int n = 0; n < kFragments * kChannelBlocks * kPacks; ++n) {
+      const int f = n / kPacks / kChannelBlocks, c = n / kPacks % kChannelBlocks, i = n % kPacks;
+      if (c >= kFirstFar) far[f][c][i] = load_pack<4>(total_o.at(f, c, 4 * i));
+    }
+    GRETA_UNROLL
+    for (int n = 0; n < kFragments * kChannelBlocks * kPacks; ++n) {
+      const int f = n / kPacks / kChannelBlocks, c = n / kPacks % kChannelBlocks, i = n % kPacks;
+      if (c < kFirstFar) merge(f, c, 4 * i, load_pack<4>(total_o.at(f, c, 4 * i)));
+    }
+    GRETA_UNROLL
+    for (int n = 0; n < kFragments * kChannelBlocks * kPacks; ++n) {
+      const int f = n / kPacks / kChannelBlocks, c = n / kPacks % kChannelBlocks, i = n % kPacks;
+      if (c >= kFirstFar) merge(f, c, 4 * i, far[f][c][i]);
     }
   }
 

@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "kernels/hip/error.hpp"
 #include "results/store.hpp"
 #include "runners/audits/scratch_folder.hpp"
 

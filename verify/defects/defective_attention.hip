@@ -15,7 +15,8 @@ __global__ void defective(const half_t* q, const half_t* k, const half_t* v, hal
   using Tile = MmaAttention<half_t, kHeadDim, kWave, 1>;
   GRETA_LDS(half_t, keys, [kv_tile_elements(kHeadDim)]);
   GRETA_LDS(half_t, values, [kv_tile_elements(kHeadDim)]);
-  GRETA_LDS(float, totals, [kWaves][Tile::kTotalFloats]);
+  using Totals = typename Tile::template Totals<Tile::kChannelBlocks>;  // all of them in LDS
+  GRETA_LDS(float, totals, [kWaves][Totals::kNearFloats]);
   const int head = static_cast<int>(blockIdx.y), sequence = static_cast<int>(blockIdx.z);
   const int first = (static_cast<int>(blockIdx.x) * kWaves + hip::wave_id()) * Tile::kRows;
   const int before = shape.n_kv - shape.n_tokens;
@@ -30,7 +31,7 @@ __global__ void defective(const half_t* q, const half_t* k, const half_t* v, hal
                stride = kv_stride(shape, kHeadDim);
   typename Tile::Queries queries;
   Tile::load_queries(queries, [&](int r) { return row_of(q, r); });
-  float* const total_o = totals[hip::wave_id()];
+  const Totals total_o = {totals[hip::wave_id()], nullptr};
   typename Tile::PerRow total_m = {}, total_l = {};
   typename Tile::State state;
   Tile::reset(state);
