@@ -12,7 +12,8 @@ static_assert(kOnlineTile == kAttentionTile && kOnlineSplit == kAttentionSplit);
 inline constexpr int kMergeThreads = 128;
 inline constexpr int kMergeSplits = 64;  ///< splits whose weights lie in LDS at a time
 
-/// Matrix rungs: query heads of a KV head that are the rows of one fragment, those that each lane has in its first slot.
+/// Matrix rungs: query heads of a KV head that are the rows of one fragment: those that each lane has in its first
+/// slot.
 GRETA_HOST_DEVICE constexpr int decode_mma_rows(int wave) { return wave == 64 ? 16 : 8; }
 /// Fragments of a KV head's query heads.
 GRETA_HOST_DEVICE constexpr int decode_mma_parts(int wave, int group) {

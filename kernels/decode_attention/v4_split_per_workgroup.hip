@@ -3,12 +3,12 @@
 // Shapes    Q, O [batch, n_heads, head_dim]; K, V contiguous or paged (decode_attention_problem.hpp); f16 or bf16;
 //           workspace as in split_merge.hpp
 // Needs     head_dim 64 or 128; n_heads % n_kv_heads == 0; n_kv_b >= 1; rows aligned to 16 bytes
-// Numerics  "online_mma": the chains of every score and every element of o are v3's, and prefill v4's. Only who computes
-//           which differs, and maxima are taken in another order, which no maximum depends on
+// Numerics  "online_mma": the chains of every score and every element of o are v3's, and prefill v4's. Only who
+//           computes which differs, and maxima are taken in another order, which no maximum depends on
 // Placement 4 waves take turns at what a tile of 64 keys needs. Wave w multiplies Q with keys 16 w .. + 15; maxima meet
 //           in LDS; it makes its p, which meet in LDS as operands (2 KiB); then it multiplies all 64 with its quarter
-//           of the channels of V. Three barriers a tile, two of them the copies'. K and V by kernels/tile/kv_pipeline.hpp
-//           for the whole workgroup, one workgroup a CU: gfx942 two buffers of 16 KiB, sm_90a twelve
+//           of the channels of V. Three barriers a tile, two of them the copies'. K and V for the whole workgroup by
+//           kernels/tile/kv_pipeline.hpp, one workgroup a CU: gfx942 two buffers of 16 KiB, sm_90a six
 // From v3   a split takes a fraction of the time, since its chain of scores, softmax and P V is cut in four, and a
 //           workgroup has all copies of a tile in flight where a wave had 4 KiB (gfx942) or 16 KiB (sm_90a)
 // Cost      barriers, and all waves repeat the factors of a row: where splits are many, waves that wait for nobody (v3)
@@ -22,12 +22,13 @@ namespace {
 
 constexpr int kWaves = 4;
 
-/// Tiles in LDS: two on wave 64, on wave 32 most of the 16 that a split has.
+/// Tiles in LDS: two on wave 64, six on wave 32. Twelve, nearly all that a split has, were slower: a launch that wants
+/// most of an SM's LDS costs its neighbours 4 us.
 template <int kWave, int kHeadDim>
 constexpr int buffers() {
   constexpr int kExchange = 4096;  // bytes of the static arrays
   constexpr int kFit = (hip::kLdsBytes - kExchange) / (2 * kv_tile_elements(kHeadDim));
-  return kWave == 64 || kFit < 2 ? 2 : kFit < 12 ? kFit : 12;
+  return kWave == 64 || kFit < 2 ? 2 : kFit < 6 ? kFit : 6;
 }
 
 template <class T, int kHeadDim, int kWave>

@@ -89,8 +89,14 @@ struct Tile {
 #endif
 };
 
-/// For more than 64 rows of X.
+/// For more than 64 rows of X. Q6_K unpacks most for a product, and on an H200 two workgroups an SM, one of which
+/// unpacks while the other multiplies, are worth more there than the wider tile (docs/experiments_quant_matmul.md).
+#if defined(__CUDACC__)
+template <class Block>
+using LargeTile = Tile<Block, 4, 2, 2, PieceOf<Block>::kMins || PieceOf<Block>::kBlocks != 1 ? 4 : 2>;
+#else
 template <class Block>
 using LargeTile = Tile<Block, 4, 2, 2, 4>;
+#endif
 
 }  // namespace greta

@@ -16,8 +16,8 @@
 //           multiplication ahead. V is transposed between load and store. One barrier makes tile i visible and says
 //           that tile i-1 has been used
 // Wave 32   (sm_90a, host) kBuffers buffers, cp.async of 16 bytes; kBuffers - 1 tiles are under way or ready. Where a
-//           thread reads and writes in a whole tile of evenly spaced rows is known before the first tile and followed by
-//           constants: computed again for each copy, addresses took a fifth of prefill v4's time
+//           thread reads and writes in a whole tile of evenly spaced rows is known before the first tile and followed
+//           by constants: computed again for each copy, addresses took a fifth of prefill v4's time
 // Cost      staging registers on wave 64: 16 at 256 threads and head_dim 128
 #pragma once
 

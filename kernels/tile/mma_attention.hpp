@@ -331,8 +331,8 @@ struct MmaAttention {
   }
 
   /// The weighted values of finished splits wait in memory, not in registers, which a wave has no more of: a lane's
-  /// own floats, 16 bytes at a time, written and read by that lane alone. The first kNear blocks of 16 channels of every
-  /// row in `near` (LDS), the others in `far` (global memory).
+  /// own floats, 16 bytes at a time, written and read by that lane alone. The first kNear blocks of 16 channels of
+  /// every row in `near` (LDS), the others in `far` (global memory).
   template <int kNear>
   struct Totals {
     static_assert(kNear >= 0 && kNear <= kChannelBlocks);
@@ -386,8 +386,8 @@ struct MmaAttention {
         o = take[f][r] ? merged : before.v[j];
       }
     };
-    // What comes from far is sent for first, and needed after what is near. Without a near part the compiler's own order
-    // needs fewer registers.
+    // What comes from far is sent for first, and needed after what is near. Without a near part the compiler's own
+    // order needs fewer registers.
     constexpr int kPacks = kElements / 4, kFirstFar = kNear > 0 ? kNear : kChannelBlocks;
     [[maybe_unused]] Pack<float, 4> far[kFragments][kChannelBlocks][kPacks];
     GRETA_UNROLL
