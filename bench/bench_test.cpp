@@ -216,14 +216,19 @@ void only_once(hip::Stream& s, const RmsNormProblem& p, const RmsNormArgs& a) {
 }
 void nothing(hip::Stream&, const RmsNormProblem&, const RmsNormArgs&) {}
 
+/// What the workload's own check says after a launch on each of the slots.
+std::string checked_after(Workload& workload, std::initializer_list<int64_t> slots) {
+  hip::Stream stream;
+  std::vector<int64_t> launches(static_cast<size_t>(workload.slots()), 0);
+  for (const int64_t slot : slots) workload.launch(stream, slot), ++launches[static_cast<size_t>(slot)];
+  return workload.check(stream, launches);
+}
+
 std::string check_of(RmsNormLaunch launch) {
   launches_done = 0;
   const RmsNormRung rung{"v0", launch, [](const RmsNormProblem&) { return std::string(); }, "rms_norm_f32", ""};
   const auto workload = make_rms_norm_workload(rung, kProblem, {});
-  hip::Stream stream;
-  std::vector<int64_t> launches(static_cast<size_t>(workload->slots()), 0);
-  for (const int64_t slot : {0, 1}) workload->launch(stream, slot), ++launches[static_cast<size_t>(slot)];
-  return workload->check(stream, launches);
+  return checked_after(*workload, {0, 1});
 }
 
 TEST(Workloads, WrongRungsAreCaught) {
@@ -263,10 +268,7 @@ void free_half_of_the_rows(hip::Stream& s, const QuantMatmulProblem& p, const Ma
 std::string check_of(QuantMatmulLaunch launch) {
   const QuantMatmulRung rung{"v0", launch, [](const QuantMatmulProblem&) { return std::string(); }, "q4_k_i8_free", ""};
   const auto workload = make_quant_matmul_workload(rung, kFreeProblem, {});
-  hip::Stream stream;
-  std::vector<int64_t> launches(static_cast<size_t>(workload->slots()), 0);
-  for (const int64_t slot : {0, 1, 1}) workload->launch(stream, slot), ++launches[static_cast<size_t>(slot)];
-  return workload->check(stream, launches);
+  return checked_after(*workload, {0, 1, 1});
 }
 
 TEST(Workloads, SumsInAnyOrderAreHeldToTheBoundAndToTheExactKernel) {
@@ -289,10 +291,7 @@ std::string check_of(QuantMatmulGroupLaunch launch) {
                                   ""};
   const auto workload =
       make_quant_matmul_group_workload(rung, {.m = 9, .n_out = 40, .n_out_1 = 20, .n_out_2 = 20, .n_in = 512}, {});
-  hip::Stream stream;
-  std::vector<int64_t> launches(static_cast<size_t>(workload->slots()), 0);
-  for (const int64_t slot : {0, 1}) workload->launch(stream, slot), ++launches[static_cast<size_t>(slot)];
-  return workload->check(stream, launches);
+  return checked_after(*workload, {0, 1});
 }
 
 TEST(Workloads, APartOfAGroupInAnothersPlaceIsCaught) {

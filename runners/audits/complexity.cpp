@@ -101,9 +101,7 @@ int run_complexity(const Flags& f, const CommonFlags& flags) {
                fit.low, fit.high, bounds.expected, fit.r2);
     for (size_t i = 0; i < lengths.size(); ++i)
       fmt::print("  {:>6} tokens {:>10.4f} s {:>10.1f} tokens/s\n", lengths[i], seconds[i], lengths[i] / seconds[i]);
-    ComplexityJudgement judged = judge_complexity(fit, lengths, seconds, flops, bounds);
-    record.outcome = std::move(judged.outcome);
-    if (!judged.named.empty()) record.measured["named"] = judged.named;
+    take(record, judge_complexity(fit, lengths, seconds, flops, bounds));
   });
   return records.exit_code();
 }
@@ -147,9 +145,8 @@ double prefill_flops(const model::LlamaConfig& c, int64_t n) {
               pairs * 2 * static_cast<double>(c.q_dim() * c.n_layers));
 }
 
-ComplexityJudgement judge_complexity(const PowerFit& fit, std::span<const double> lengths,
-                                     std::span<const double> seconds, std::span<const double> flops,
-                                     const ComplexityBounds& b) {
+Judgement judge_complexity(const PowerFit& fit, std::span<const double> lengths, std::span<const double> seconds,
+                           std::span<const double> flops, const ComplexityBounds& b) {
   if (b.peak_flops > 0)
     for (size_t i = 0; i < lengths.size(); ++i)
       if (!(seconds[i] * b.peak_flops * bench::kRooflineSlack >= flops[i]))

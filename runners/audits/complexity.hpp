@@ -12,7 +12,6 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
 
 #include "model/config.hpp"
 #include "runners/audits/case_sink.hpp"
@@ -36,12 +35,8 @@ struct ComplexityBounds {
   double slack = 0.35;    ///< how far above `expected` the interval's lower end may lie
   double widest = 0.8;    ///< of an interval that decides
 };
-struct ComplexityJudgement {
-  results::Outcome outcome;
-  std::string named;  ///< what is wrong: "exponent", "last step", "spread", "lengths" or "clock"
-};
-ComplexityJudgement judge_complexity(const PowerFit& fit, std::span<const double> lengths,
-                                     std::span<const double> seconds, std::span<const double> flops,
-                                     const ComplexityBounds& bounds);
+/// Names "exponent", "last step", "spread", "lengths" or "clock".
+Judgement judge_complexity(const PowerFit& fit, std::span<const double> lengths, std::span<const double> seconds,
+                           std::span<const double> flops, const ComplexityBounds& bounds);
 
 }  // namespace greta::runners

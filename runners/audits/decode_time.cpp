@@ -102,14 +102,12 @@ void measure(const AuditSubject& subject, const Flags& f, results::Record& recor
     fmt::print("  {:<10} {:>9.4f} s {:>6.1f} %\n", name, seconds, 100 * seconds / times.wall);
   fmt::print("  prompt {} tokens at {:.1f} tokens/s, {} steps at {:.1f} tokens/s\n", counts.prompt_cached,
              static_cast<double>(counts.prompt_cached) / std::max(times.prefill, 1e-9), counts.steps_cached, rate);
-  DecodeJudgement judged = judge_decode(times, counts);
-  record.outcome = std::move(judged.outcome);
-  if (!judged.named.empty()) record.measured["named"] = judged.named;
+  take(record, judge_decode(times, counts));
 }
 
 }  // namespace
 
-DecodeJudgement judge_decode(const DecodeTimes& t, const DecodeCounts& c) {
+Judgement judge_decode(const DecodeTimes& t, const DecodeCounts& c) {
   if (c.prompt_cached != c.prompt_given || c.prompt_launched != c.prompt_given)
     return {{Verdict::kFail, fmt::format("a prompt of {} tokens was given; the cache holds {}, the widest launch had "
                                          "{} rows",

@@ -10,7 +10,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 #include "runners/audits/case_sink.hpp"
 
@@ -26,10 +25,7 @@ struct DecodeCounts {
   int64_t steps_wanted = 0, steps_cached = 0, steps_launched = 0;    ///< positions added; embedding launches
   int64_t wrong_choices = 0;  ///< steps whose logits have their greatest elsewhere
 };
-struct DecodeJudgement {
-  results::Outcome outcome;
-  std::string named;  ///< the part that is wrong: "prompt", "steps", "readback" or "clock"
-};
-DecodeJudgement judge_decode(const DecodeTimes& times, const DecodeCounts& counts);
+/// Names "prompt", "steps", "readback" or "clock".
+Judgement judge_decode(const DecodeTimes& times, const DecodeCounts& counts);
 
 }  // namespace greta::runners

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <set>
 
 #include "kernels/prefill_attention/prefill_attention.hpp"
@@ -20,10 +19,6 @@ using Kind = SideSpec::Kind;
 std::shared_ptr<const model::Weights> load(const KnobRequest& r) {
   hip::Stream stream("upload");
   return model::load_weights(*r.file, stream, r.options.defect);
-}
-
-bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && !a.empty() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
 std::vector<std::string> symbols_of(const std::vector<hip::LaunchLog::Row>& launches, std::string_view prefix = "") {

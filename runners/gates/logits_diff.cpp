@@ -135,4 +135,8 @@ std::optional<int64_t> LogitsDiff::first_above(double bound) const {
   return std::nullopt;
 }
 
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && !a.empty() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
 }  // namespace greta::runners

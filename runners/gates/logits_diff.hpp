@@ -48,4 +48,7 @@ LogitsDiff compare_logits(std::span<const float> a, std::span<const float> b, in
 /// True when logits carry no information to compare: empty, or every row constant.
 bool logits_are_trivial(std::span<const float> logits, int64_t vocab);
 
+/// Whether two passes gave the same bits, zeros' signs and NaNs' payloads too. Two passes without logits gave none.
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b);
+
 }  // namespace greta::runners
