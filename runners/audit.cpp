@@ -2,16 +2,17 @@
 // and one line in the table below.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
+#include <utility>
 
 #include "runners/audits/audits.hpp"
 #include "runners/child_process.hpp"
+#include "runners/command_line.hpp"
 #include "runners/verbs.hpp"
 
 namespace greta::runners {
 namespace {
 
-using Register = void (*)(CLI::App&, CommonFlags&);
+using Register = void (*)(Command, CommonFlags&);
 
 // One line an audit, in the order of --help.
 constexpr Register kAudits[] = {
@@ -23,14 +24,14 @@ constexpr Register kAudits[] = {
 
 }  // namespace
 
-void register_audit(CLI::App& app, CommonFlags& flags) {
-  auto* verb = app.add_subcommand("audit", "one question at a time: is it deterministic, are copies right, ...");
-  verb->require_subcommand(1);
-  for (const Register add : kAudits) add(*verb, flags);
+void register_audit(Command app, CommonFlags& flags) {
+  const Command verb = app.subcommand("audit", "one question at a time: is it deterministic, are copies right, ...");
+  verb.require_subcommand();
+  for (const Register add : kAudits) add(verb, flags);
 }
 
-void AuditModelFlags::add(CLI::App& verb) {
-  verb.add_option("--model", model, "GGUF file")->required();
+void AuditModelFlags::add(Command verb) {
+  verb.option("--model", model, "GGUF file").required();
   input.add(verb);
   engine.add(verb);
 }

@@ -1,9 +1,10 @@
 // greta bench: times every rung through Google Benchmark and judges the rows.
 #include "bench/driver.hpp"
 
-#include <CLI/CLI.hpp>
+#include <memory>
 
 #include "results/store.hpp"
+#include "runners/command_line.hpp"
 #include "runners/model_bench.hpp"
 #include "runners/model_input.hpp"
 #include "runners/verbs.hpp"
@@ -68,35 +69,35 @@ int run_bench(const CommonFlags& flags, const BenchFlags& f, const std::vector<s
 
 }  // namespace
 
-void register_bench(CLI::App& app, CommonFlags& flags) {
-  CLI::App* verb = app.add_subcommand("bench", "time kernels: GB/s, TFLOP/s, % of ceilings measured in the same run");
+void register_bench(Command app, CommonFlags& flags) {
+  const Command verb = app.subcommand("bench", "time kernels: GB/s, TFLOP/s, % of ceilings measured in the same run");
   auto f = std::make_shared<BenchFlags>();
-  verb->add_option("--filter", f->filter, "regular expression searched in operator/rung/row")->type_name("RE");
-  verb->add_option("--model", f->model, "GGUF file of the model_* rows (host: the sample; else a made Llama-3-8B)")
-      ->type_name("FILE");
-  verb->add_option("--shape", f->shape,
-                   "make a Q4_K_M model of that shape in the temporary folder for the model_* rows")
-      ->excludes("--model")
-      ->type_name("NAME");
-  verb->add_option("--prompts", f->prompts, "tokens of model_prefill, e.g. 512,4096")
-      ->delimiter(',')
-      ->check(CLI::PositiveNumber)
-      ->type_name("N,..");
-  verb->add_option("--cached", f->cached, "cached positions of model_decode, e.g. 0,8192")
-      ->delimiter(',')
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("N,..");
-  f->engine.add(*verb);
-  // Google Benchmark's flags are unknown to CLI11. Unknown flags stay with the verb only when nothing falls through to
-  // the program, so the verb has the common flags itself.
-  verb->fallthrough(false);
-  verb->allow_extras();
-  add_common_flags(*verb, flags);
-  verb->footer(
+  verb.option("--filter", f->filter, "regular expression searched in operator/rung/row").type_name("RE");
+  const Option model =
+      verb.option("--model", f->model, "GGUF file of the model_* rows (host: the sample; else a made Llama-3-8B)")
+          .type_name("FILE");
+  verb.option("--shape", f->shape, "make a Q4_K_M model of that shape in the temporary folder for the model_* rows")
+      .excludes(model)
+      .type_name("NAME");
+  verb.option("--prompts", f->prompts, "tokens of model_prefill, e.g. 512,4096")
+      .delimiter(',')
+      .positive()
+      .type_name("N,..");
+  verb.option("--cached", f->cached, "cached positions of model_decode, e.g. 0,8192")
+      .delimiter(',')
+      .not_negative()
+      .type_name("N,..");
+  f->engine.add(verb);
+  // Google Benchmark's flags are unknown here. Unknown flags stay with the verb only when nothing falls through to the
+  // program, so the verb has the common flags itself.
+  verb.fallthrough(false);
+  verb.allow_extras();
+  add_common_flags(verb, flags);
+  verb.footer(
       "All flags of Google Benchmark work: --benchmark_list_tests, --benchmark_filter=RE, --benchmark_min_time=S,\n"
       "--benchmark_repetitions=N, --benchmark_format=console|json|csv, --benchmark_out=FILE and the others.\n"
       "Exit 1 when a timed launch gave a wrong answer or a row is faster than the measured ceilings allow.");
-  verb->callback([&flags, verb, f] { flags.exit_code = run_bench(flags, *f, verb->remaining()); });
+  verb.callback([&flags, verb, f] { flags.exit_code = run_bench(flags, *f, verb.remaining()); });
 }
 
 }  // namespace greta::runners

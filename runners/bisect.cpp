@@ -3,10 +3,13 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+#include <utility>
 
 #include "results/store.hpp"
 #include "runners/child_process.hpp"
+#include "runners/command_line.hpp"
 #include "runners/gates/bisect_sweep.hpp"
 #include "runners/model_input.hpp"
 #include "runners/verbs.hpp"
@@ -147,39 +150,38 @@ int run_bisect_verb(const BisectFlags& f, const CommonFlags& flags) {
 
 }  // namespace
 
-void register_bisect(CLI::App& app, CommonFlags& flags) {
-  auto* verb = app.add_subcommand("bisect", "where two sides of a model part first, and which of them is wrong");
+void register_bisect(Command app, CommonFlags& flags) {
+  const Command verb = app.subcommand("bisect", "where two sides of a model part first, and which of them is wrong");
   auto f = std::make_shared<BisectFlags>();
-  verb->preparse_callback([&flags](size_t) { flags.layers_are_used = true; });
-  verb->add_option("--model", f->model, "GGUF file");
-  f->input.add(*verb, false);
-  f->engine.add(*verb);
-  verb->add_option("--a", f->a,
-                   "prefill | decode | chunk:N | batch:N | reference | trace:FILE; knobs of its own after commas")
-      ->capture_default_str();
-  verb->add_option("--b", f->b, "as --a")->capture_default_str();
-  verb->add_option("--positions", f->positions, "positions to compare, e.g. 0,3,5-7 (default: all)");
-  verb->add_option("--span", f->span, "make logits of the last N positions alone, as the gate does (default: of all)")
-      ->check(CLI::PositiveNumber);
-  verb->add_option("--kv-aligned", f->kv_aligned,
-                   "1: earlier KV rows are those that one prefill pass wrote; compared are the rows as copied")
-      ->check(CLI::IsMember({0, 1}))
-      ->capture_default_str();
-  verb->add_option("--plant", f->planting, "plant a mistake: STAGE:LAYER:POSITION[:KIND[:AMOUNT]]");
-  verb->add_option("--defect", f->defect, "plant a defect of the wiring (greta gate --list-defects)");
-  verb->add_option("--defect-side", f->on, "side of --plant and --defect: a, b or both")
-      ->check(CLI::IsMember({"a", "b", "both"}))
-      ->capture_default_str();
-  verb->add_flag(
-      "--sweep", f->sweep,
-      "plant a mistake at every stage of every layer (--layers), one at a time, and say whether it was found");
-  verb->add_flag("--list-classes", f->classes, "which stage belongs to which class of fault");
-  verb->footer(
+  verb.before_parsing([&flags] { flags.layers_are_used = true; });
+  verb.option("--model", f->model, "GGUF file");
+  f->input.add(verb, false);
+  f->engine.add(verb);
+  verb.option("--a", f->a,
+              "prefill | decode | chunk:N | batch:N | reference | trace:FILE; knobs of its own after commas")
+      .show_default();
+  verb.option("--b", f->b, "as --a").show_default();
+  verb.option("--positions", f->positions, "positions to compare, e.g. 0,3,5-7 (default: all)");
+  verb.option("--span", f->span, "make logits of the last N positions alone, as the gate does (default: of all)")
+      .positive();
+  verb.option("--kv-aligned", f->kv_aligned,
+              "1: earlier KV rows are those that one prefill pass wrote; compared are the rows as copied")
+      .one_of({0, 1})
+      .show_default();
+  verb.option("--plant", f->planting, "plant a mistake: STAGE:LAYER:POSITION[:KIND[:AMOUNT]]");
+  verb.option("--defect", f->defect, "plant a defect of the wiring (greta gate --list-defects)");
+  verb.option("--defect-side", f->on, "side of --plant and --defect: a, b or both")
+      .one_of({"a", "b", "both"})
+      .show_default();
+  verb.flag("--sweep", f->sweep,
+            "plant a mistake at every stage of every layer (--layers), one at a time, and say whether it was found");
+  verb.flag("--list-classes", f->classes, "which stage belongs to which class of fault");
+  verb.footer(
       "Knobs of a side: kv=, act=, exp=, or an operator with a rung: "
       "decode,kv=bf16,decode_attention=v1\n"
       "Bits are compared where both sides have one arithmetic id and the same types; else, and against the reference, "
       "the\nnoise of the number formats decides. PASS: no point differs.");
-  verb->callback([f, &flags] { flags.exit_code = run_bisect_verb(*f, flags); });
+  verb.callback([f, &flags] { flags.exit_code = run_bisect_verb(*f, flags); });
 }
 
 }  // namespace greta::runners

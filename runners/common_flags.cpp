@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
 
 #include "kernels/hip/error.hpp"
+#include "runners/command_line.hpp"
 #include "runners/verbs.hpp"
 #include "verify/matrix_calibration.hpp"
 
@@ -82,67 +82,63 @@ results::Environment environment_here() {
   return environment;
 }
 
-void add_common_flags(CLI::App& app, CommonFlags& flags) {
+void add_common_flags(Command app, CommonFlags& flags) {
   const char* group = "Common flags (before or after the verb)";
-  app.add_option("--json", flags.json, "append one JSON line to FILE when a case starts and one when it ends")
-      ->type_name("FILE")
-      ->group(group);
-  app.add_option("--report", flags.report, "write the close-out report of the run to FILE, made from its records")
-      ->type_name("FILE.md")
-      ->group(group);
-  app.add_option("--lang", flags.lang, "language of the report")
-      ->check(CLI::IsMember({"en", "es"}))
-      ->type_name("en|es")
-      ->group(group);
-  app.add_option("--workers", flags.workers, "host threads that run workgroups (0: one per core)")
-      ->check(CLI::Range(0, 1024))
-      ->type_name("N")
-      ->group(group);
-  app.add_option_function<int>(
+  app.option("--json", flags.json, "append one JSON line to FILE when a case starts and one when it ends")
+      .type_name("FILE")
+      .group(group);
+  app.option("--report", flags.report, "write the close-out report of the run to FILE, made from its records")
+      .type_name("FILE.md")
+      .group(group);
+  app.option("--lang", flags.lang, "language of the report").one_of({"en", "es"}).type_name("en|es").group(group);
+  app.option("--workers", flags.workers, "host threads that run workgroups (0: one per core)")
+      .range(0, 1024)
+      .type_name("N")
+      .group(group);
+  app.on_int(
          "--wave", [&flags](const int& wave) { flags.wave = wave; }, "lanes of a wave on host (default 64)")
-      ->check(CLI::IsMember({32, 64}))
-      ->type_name("32|64")
-      ->group(group);
-  app.add_option_function<std::vector<std::string>>(
+      .one_of({32, 64})
+      .type_name("32|64")
+      .group(group);
+  app.on_texts(
          "--rung",
          [&flags](const std::vector<std::string>& rungs) {
            for (const std::string& rung : rungs) add_rung(flags, rung);
          },
          "run OPERATOR on rung NAME of its ladder; may be given several times")
-      ->type_name("OPERATOR=NAME")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->group(group);
-  app.add_option_function<std::string>(
+      .type_name("OPERATOR=NAME")
+      .repeatable()
+      .group(group);
+  app.on_text(
          "--exp",
          [&flags](const std::string& name) { flags.exp = name == "hw" ? ExpMode::kHardware : ExpMode::kPortable; },
          "exp2 of the hardware, or the portable one whose bits agree on all platforms")
-      ->check(CLI::IsMember({"hw", "portable"}))
-      ->type_name("hw|portable")
-      ->group(group);
-  app.add_option_function<std::string>(
+      .one_of({"hw", "portable"})
+      .type_name("hw|portable")
+      .group(group);
+  app.on_text(
          "--matrix-model", [&flags](const std::string& name) { flags.matrix_model = matrix_model_from_name(name); },
          "bits of matrix tiles on host (default cdna3)")
-      ->check(CLI::IsMember({"cdna3", "hopper", "fmaf"}))
-      ->type_name("cdna3|hopper|fmaf")
-      ->group(group);
-  app.add_option_function<std::string>(
+      .one_of({"cdna3", "hopper", "fmaf"})
+      .type_name("cdna3|hopper|fmaf")
+      .group(group);
+  app.on_text(
          "--expect-matrix-model",
          [](const std::string& name) { verify::expect_matrix_model(matrix_model_from_name(name)); },
          "what predicts the bits of matrix tiles (default: the device's own model)")
-      ->check(CLI::IsMember({"cdna3", "hopper", "fmaf"}))
-      ->type_name("cdna3|hopper|fmaf")
-      ->group(group);
-  app.add_option_function<std::string>(
+      .one_of({"cdna3", "hopper", "fmaf"})
+      .type_name("cdna3|hopper|fmaf")
+      .group(group);
+  app.on_text(
          "--seed", [&flags](const std::string& text) { flags.seed = parse_seed(text), flags.seed_given = true; },
          "seed of random inputs (default 1)")
-      ->type_name("N")
-      ->group(group);
-  app.add_option_function<std::string>(
+      .type_name("N")
+      .group(group);
+  app.on_text(
          "--layers", [&flags](const std::string& list) { flags.layers = parse_layers(list); },
          "layers to look at, e.g. 0,3,5-7; verbs that look at no single layers refuse it")
-      ->type_name("LIST")
-      ->group(group);
+      .type_name("LIST")
+      .group(group);
 }
 
 }  // namespace greta::runners

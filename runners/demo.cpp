@@ -1,11 +1,11 @@
 // greta demo: the main job on the sample model, each step an ordinary command that is printed and can be run alone.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 
 #include "kernels/hip/error.hpp"
 #include "runners/child_process.hpp"
+#include "runners/command_line.hpp"
 #include "runners/verbs.hpp"
 
 namespace greta::runners {
@@ -74,10 +74,10 @@ int run_demo() {
 
 }  // namespace
 
-void register_demo(CLI::App& app, CommonFlags& flags) {
-  auto* verb =
-      app.add_subcommand("demo", "the main job on the sample model: verify, gate, a red gate, text, a short bench");
-  verb->callback([&flags] { flags.exit_code = run_demo(); });
+void register_demo(Command app, CommonFlags& flags) {
+  const Command verb =
+      app.subcommand("demo", "the main job on the sample model: verify, gate, a red gate, text, a short bench");
+  verb.callback([&flags] { flags.exit_code = run_demo(); });
 }
 
 }  // namespace greta::runners

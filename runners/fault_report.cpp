@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <fstream>
 
 #include "kernels/hip/progress.hpp"
 #include "kernels/hip/runtime.hpp"
+#include "runners/command_line.hpp"
 
 namespace greta::runners {
 namespace {
@@ -16,22 +16,21 @@ hip::WaitPlan g_plan;
 
 }  // namespace
 
-void add_fault_flags(CLI::App& app) {
+void add_fault_flags(Command app) {
   const char* group = "Fault finding (audit fault sets these for its children)";
-  constexpr auto kLast = CLI::MultiOptionPolicy::TakeLast;
-  app.add_option_function<uint64_t>(
+  app.on_uint64(
          "--sync-every", [](const uint64_t& k) { g_plan.every = k, hip::set_wait_plan(g_plan); },
          "wait after every K-th launch (0: never)")
-      ->type_name("K")
-      ->multi_option_policy(kLast)
-      ->group(group);
-  app.add_option_function<uint64_t>(
+      .type_name("K")
+      .take_last()
+      .group(group);
+  app.on_uint64(
          "--sync-until", [](const uint64_t& n) { g_plan.until = n, hip::set_wait_plan(g_plan); },
          "wait after each of the first N launches")
-      ->type_name("N")
-      ->multi_option_policy(kLast)
-      ->group(group);
-  app.add_option_function<int>(
+      .type_name("N")
+      .take_last()
+      .group(group);
+  app.on_int(
          "--checked",
          [](const int& on) {
            hip::ExecConfig config = hip::exec_config();
@@ -39,27 +38,27 @@ void add_fault_flags(CLI::App& app) {
            hip::set_exec_config(config);
          },
          "1: look at guard zones after each launch, which waits for it on GPUs (default); 0: not")
-      ->check(CLI::IsMember({0, 1}))
-      ->type_name("0|1")
-      ->multi_option_policy(kLast)
-      ->group(group);
-  app.add_option_function<std::string>(
+      .one_of({0, 1})
+      .type_name("0|1")
+      .take_last()
+      .group(group);
+  app.on_text(
          "--fault-report", [](const std::string& path) { g_path = path; },
          "write the first device fault, or the launch that was refused, to FILE as JSON")
-      ->type_name("FILE")
-      ->multi_option_policy(kLast)
-      ->group(group);
-  app.add_option_function<std::string>(
+      .type_name("FILE")
+      .take_last()
+      .group(group);
+  app.on_text(
          "--flight-recorder", [](const std::string& path) { hip::open_flight_recorder(path); },
          "note in FILE which launches began and finished, also for a process that is killed")
-      ->type_name("FILE")
-      ->multi_option_policy(kLast)
-      ->group(group);
-  app.add_flag_callback(
+      .type_name("FILE")
+      .take_last()
+      .group(group);
+  app.on_flag(
          "--device-marks", [] { hip::mark_launches_on_device(true); },
          "GPUs: the device itself marks begin and end of each launch in pinned memory")
-      ->multi_option_policy(kLast)
-      ->group(group);
+      .take_last()
+      .group(group);
 }
 
 results::Json to_json(const hip::FaultReport& r) {

@@ -7,14 +7,12 @@
 #include "kernels/hip/fault.hpp"
 #include "results/record.hpp"
 
-namespace CLI {
-class App;
-}
-
 namespace greta::runners {
 
+class Command;  ///< runners/command_line.hpp
+
 /// Flags --sync-every, --sync-until, --checked, --fault-report, --flight-recorder and --device-marks, for every verb.
-void add_fault_flags(CLI::App& app);
+void add_fault_flags(Command app);
 
 /// To the file of --fault-report, if one was given and there is something to tell: a device fault, whoever caught it,
 /// or a launch that was refused and whose error ended the program with `message`. Does not throw.

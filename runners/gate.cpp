@@ -1,11 +1,12 @@
 // greta gate: the equivalence gate on a model file.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
+#include <memory>
 
 #include "model/config.hpp"
 #include "results/store.hpp"
 #include "runners/child_process.hpp"
+#include "runners/command_line.hpp"
 #include "runners/gates/equivalence.hpp"
 #include "runners/model_input.hpp"
 #include "runners/verbs.hpp"
@@ -108,29 +109,27 @@ int run_gate(const GateFlags& f, const CommonFlags& flags) {
 
 }  // namespace
 
-void register_gate(CLI::App& app, CommonFlags& flags) {
-  auto* verb =
-      app.add_subcommand("gate", "two paths through a model: equal in bits, and right against the double reference");
+void register_gate(Command app, CommonFlags& flags) {
+  const Command verb =
+      app.subcommand("gate", "two paths through a model: equal in bits, and right against the double reference");
   auto f = std::make_shared<GateFlags>();
-  verb->add_option("--model", f->model, "GGUF file");
-  f->input.add(*verb, false);
-  f->engine.add(*verb);
-  verb->add_option("--span", f->span, "compare the last N positions only (0: all)")->check(CLI::NonNegativeNumber);
-  verb->add_option("--a", f->a, "prefill | decode | chunk:N | batch:N | reference")->capture_default_str();
-  verb->add_option("--b", f->b, "as --a")->capture_default_str();
-  verb->add_option("--kv-aligned", f->kv_aligned, "1: earlier KV rows are those a prefill pass wrote")
-      ->check(CLI::IsMember({0, 1}))
-      ->capture_default_str();
-  verb->add_option("--defect", f->defect, "plant a defect (--list-defects)");
-  verb->add_option("--defect-side", f->defect_side, "a, b or both")
-      ->check(CLI::IsMember({"a", "b", "both"}))
-      ->capture_default_str();
-  verb->add_flag("--list-defects", f->list_defects, "names of the defects, one a line");
-  verb->footer(
+  verb.option("--model", f->model, "GGUF file");
+  f->input.add(verb, false);
+  f->engine.add(verb);
+  verb.option("--span", f->span, "compare the last N positions only (0: all)").not_negative();
+  verb.option("--a", f->a, "prefill | decode | chunk:N | batch:N | reference").show_default();
+  verb.option("--b", f->b, "as --a").show_default();
+  verb.option("--kv-aligned", f->kv_aligned, "1: earlier KV rows are those a prefill pass wrote")
+      .one_of({0, 1})
+      .show_default();
+  verb.option("--defect", f->defect, "plant a defect (--list-defects)");
+  verb.option("--defect-side", f->defect_side, "a, b or both").one_of({"a", "b", "both"}).show_default();
+  verb.flag("--list-defects", f->list_defects, "names of the defects, one a line");
+  verb.footer(
       "PASS needs equal bits between the sides (within one arithmetic id), both sides within the measured bound of "
       "the\n"
       "double-precision reference, and proof that two different programs ran. Anything else is red: exit 1.");
-  verb->callback([f, &flags] { flags.exit_code = run_gate(*f, flags); });
+  verb.callback([f, &flags] { flags.exit_code = run_gate(*f, flags); });
 }
 
 }  // namespace greta::runners

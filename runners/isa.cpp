@@ -2,13 +2,14 @@
 // which any executor of gfx942 code can run it.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <map>
 #include <memory>
 #include <regex>
+#include <utility>
 
 #include "kernels/hip/error.hpp"
 #include "results/store.hpp"
+#include "runners/command_line.hpp"
 #include "runners/isa/export.hpp"
 #include "runners/isa/gate.hpp"
 #include "runners/verbs.hpp"
@@ -168,20 +169,20 @@ int run_isa(const Options& options, const CommonFlags& flags) {
 
 }  // namespace
 
-void register_isa(CLI::App& app, CommonFlags& flags) {
-  CLI::App* verb = app.add_subcommand("isa", "what the gfx942 code of every kernel says, without an MI300X");
+void register_isa(Command app, CommonFlags& flags) {
+  const Command verb = app.subcommand("isa", "what the gfx942 code of every kernel says, without an MI300X");
   auto options = std::make_shared<Options>();
-  verb->add_option("--filter", options->filter, "only kernels (\"object name\"), or exported cases, that match")
-      ->type_name("RE");
-  verb->add_flag("--goals", options->goals, "also say which goals of its class a green kernel misses");
-  verb->add_flag("--rebaseline", options->rebaseline, "write results/baselines/gfx942/isa.json anew");
-  verb->add_option("--reason", options->reason, "with --rebaseline: why figures may change")->type_name("TEXT");
-  verb->add_option("--export", options->export_folder,
-                   "write code objects, inputs, poisoned outputs and expected outputs with a manifest.json")
-      ->type_name("DIR");
-  verb->add_flag("--planted", options->planted,
-                 "with --export: wrong kernels beside their sound twin, which an executor must tell apart");
-  verb->callback([&flags, options] { flags.exit_code = run_isa(*options, flags); });
+  verb.option("--filter", options->filter, "only kernels (\"object name\"), or exported cases, that match")
+      .type_name("RE");
+  verb.flag("--goals", options->goals, "also say which goals of its class a green kernel misses");
+  verb.flag("--rebaseline", options->rebaseline, "write results/baselines/gfx942/isa.json anew");
+  verb.option("--reason", options->reason, "with --rebaseline: why figures may change").type_name("TEXT");
+  verb.option("--export", options->export_folder,
+              "write code objects, inputs, poisoned outputs and expected outputs with a manifest.json")
+      .type_name("DIR");
+  verb.flag("--planted", options->planted,
+            "with --export: wrong kernels beside their sound twin, which an executor must tell apart");
+  verb.callback([&flags, options] { flags.exit_code = run_isa(*options, flags); });
 }
 
 }  // namespace greta::runners

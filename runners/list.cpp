@@ -2,7 +2,6 @@
 // the same as one JSON document, appended to FILE as one line.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -19,6 +18,7 @@
 #include "kernels/rope/rope.hpp"
 #include "kernels/swiglu/swiglu.hpp"
 #include "results/build_info.hpp"
+#include "runners/command_line.hpp"
 #include "runners/verbs.hpp"
 #include "verify/matrix_calibration.hpp"
 #include "verify/operator.hpp"
@@ -113,9 +113,9 @@ int run_list(const CommonFlags& flags) {
 
 }  // namespace
 
-void register_list(CLI::App& app, CommonFlags& flags) {
-  auto* verb = app.add_subcommand("list", "platform, device, toolchain; operators, rungs, arithmetic ids");
-  verb->callback([&flags] { flags.exit_code = run_list(flags); });
+void register_list(Command app, CommonFlags& flags) {
+  const Command verb = app.subcommand("list", "platform, device, toolchain; operators, rungs, arithmetic ids");
+  verb.callback([&flags] { flags.exit_code = run_list(flags); });
 }
 
 }  // namespace greta::runners

@@ -2,15 +2,14 @@
 // here.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
-
 #include "kernels/hip/error.hpp"
+#include "runners/command_line.hpp"
 #include "runners/verbs.hpp"
 
 namespace greta::runners {
 namespace {
 
-using Register = void (*)(CLI::App&, CommonFlags&);
+using Register = void (*)(Command, CommonFlags&);
 
 constexpr Register kModelVerbs[] = {
     register_model_info,     register_model_make,   register_model_quantize,
@@ -19,10 +18,10 @@ constexpr Register kModelVerbs[] = {
 
 }  // namespace
 
-void register_model(CLI::App& app, CommonFlags& flags) {
-  CLI::App* model = app.add_subcommand("model", "look at, make, quantise and run models (GGUF files)");
-  model->require_subcommand(1);
-  for (const Register add : kModelVerbs) add(*model, flags);
+void register_model(Command app, CommonFlags& flags) {
+  const Command model = app.subcommand("model", "look at, make, quantise and run models (GGUF files)");
+  model.require_subcommand();
+  for (const Register add : kModelVerbs) add(model, flags);
 }
 
 void refuse_records(const CommonFlags& flags, std::string_view verb) {

@@ -1,13 +1,14 @@
 // greta model generate: greedy text generation, streamed.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <memory>
 
 #include "model/config.hpp"
 #include "model/llama.hpp"
 #include "model/tokenizer.hpp"
+#include "runners/command_line.hpp"
 #include "runners/model_input.hpp"
 
 namespace greta::runners {
@@ -62,17 +63,15 @@ int run_generate(const GenerateFlags& f, const CommonFlags& flags) {
 
 }  // namespace
 
-void register_model_generate(CLI::App& app, CommonFlags& flags) {
-  auto* verb = app.add_subcommand("generate", "greedy continuation of a prompt, streamed to standard output");
+void register_model_generate(Command app, CommonFlags& flags) {
+  const Command verb = app.subcommand("generate", "greedy continuation of a prompt, streamed to standard output");
   auto f = std::make_shared<GenerateFlags>();
-  verb->add_option("--model", f->model, "GGUF file")->required();
-  f->input.add(*verb);
-  f->engine.add(*verb);
-  verb->add_option("-n,--new-tokens", f->new_tokens, "most tokens to make")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  verb->add_flag("--ignore-end", f->ignore_end, "go on after an end-of-text token");
-  verb->callback([f, &flags] { flags.exit_code = run_generate(*f, flags); });
+  verb.option("--model", f->model, "GGUF file").required();
+  f->input.add(verb);
+  f->engine.add(verb);
+  verb.option("-n,--new-tokens", f->new_tokens, "most tokens to make").positive().show_default();
+  verb.flag("--ignore-end", f->ignore_end, "go on after an end-of-text token");
+  verb.callback([f, &flags] { flags.exit_code = run_generate(*f, flags); });
 }
 
 }  // namespace greta::runners

@@ -1,7 +1,6 @@
 // greta model info M: what a model file holds, after everything in it was checked.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -9,6 +8,7 @@
 #include "model/config.hpp"
 #include "model/gguf.hpp"
 #include "model/tokenizer.hpp"
+#include "runners/command_line.hpp"
 #include "runners/verbs.hpp"
 
 namespace greta::runners {
@@ -71,13 +71,13 @@ void print_info(const InfoFlags& flags) {
 
 }  // namespace
 
-void register_model_info(CLI::App& model, CommonFlags& flags) {
+void register_model_info(Command model, CommonFlags& flags) {
   auto own = std::make_shared<InfoFlags>();
-  CLI::App* verb = model.add_subcommand("info", "check a model file and say what it holds");
-  verb->add_option("model,--model", own->path, "GGUF file")->required()->type_name("M");
-  verb->add_flag("--keys", own->keys, "list the metadata");
-  verb->add_flag("--tensors", own->tensors, "list the tensors");
-  verb->callback([own, &flags] {
+  const Command verb = model.subcommand("info", "check a model file and say what it holds");
+  verb.option("model,--model", own->path, "GGUF file").required().type_name("M");
+  verb.flag("--keys", own->keys, "list the metadata");
+  verb.flag("--tensors", own->tensors, "list the tensors");
+  verb.callback([own, &flags] {
     refuse_records(flags, "model info");
     print_info(*own);
   });

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -10,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/tokenizer.hpp"
+#include "runners/command_line.hpp"
 
 namespace greta::runners {
 namespace {
@@ -52,13 +52,13 @@ std::string read_text_file(const std::string& path) {
   return text;
 }
 
-void IdsInput::add(CLI::App& verb, bool required) {
-  auto* group = verb.add_option_group("input", "what the model is fed: one of");
-  group->add_option("--ids", ids_file, "JSON file: an array of token ids, or an object with \"ids\"");
-  group->add_option("--prompt", prompt, "text");
-  group->add_option("--text-file", text_file, "file of text");
-  group->require_option(required ? 1 : 0, 1);
-  verb.add_option("--tokens", tokens, "use the first N token ids of the input only")->check(CLI::PositiveNumber);
+void IdsInput::add(Command verb, bool required) {
+  const Command group = verb.option_group("input", "what the model is fed: one of");
+  group.option("--ids", ids_file, "JSON file: an array of token ids, or an object with \"ids\"");
+  group.option("--prompt", prompt, "text");
+  group.option("--text-file", text_file, "file of text");
+  group.require_option(required ? 1 : 0, 1);
+  verb.option("--tokens", tokens, "use the first N token ids of the input only").positive();
 }
 
 std::vector<int32_t> IdsInput::read(const model::GgufFile& file, int64_t vocab) const {
@@ -82,9 +82,9 @@ std::vector<int32_t> IdsInput::read(const model::GgufFile& file, int64_t vocab) 
   return ids;
 }
 
-void EngineFlags::add(CLI::App& verb) {
-  verb.add_option("--kv", kv, "fp16 or bf16: KV cache and attention tensors")->capture_default_str();
-  verb.add_option("--act", activations, "fp16 or bf16: other activations")->capture_default_str();
+void EngineFlags::add(Command verb) {
+  verb.option("--kv", kv, "fp16 or bf16: KV cache and attention tensors").show_default();
+  verb.option("--act", activations, "fp16 or bf16: other activations").show_default();
 }
 
 model::EngineOptions EngineFlags::options(const CommonFlags& flags) const {

@@ -10,10 +10,6 @@
 #include "model/llama.hpp"
 #include "runners/verbs.hpp"
 
-namespace CLI {
-class App;
-}
-
 namespace greta::runners {
 
 /// Flags of the input; add() declares --ids, --prompt, --text-file and --tokens, of which exactly one of the first
@@ -23,7 +19,7 @@ struct IdsInput {
   int64_t tokens = 0;                                      ///< --tokens N: the first N ids only; 0: all
 
   /// `required` false: read() asks for it instead, for verbs that can do without.
-  void add(CLI::App& verb, bool required = true);
+  void add(Command verb, bool required = true);
   /// Throws kInvalidArgument naming the flag or file: nothing given, two given, unreadable, no JSON array of integers
   /// (or {"ids": [...]}), ids outside the vocabulary, fewer ids than --tokens asks for.
   std::vector<int32_t> read(const model::GgufFile& file, int64_t vocab) const;
@@ -33,7 +29,7 @@ struct IdsInput {
 struct EngineFlags {
   std::string kv = "fp16", activations = "fp16";
 
-  void add(CLI::App& verb);
+  void add(Command verb);
   /// With --rung and --exp of the common flags. Throws kInvalidArgument for names that are none.
   model::EngineOptions options(const CommonFlags& flags) const;
 };

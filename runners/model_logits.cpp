@@ -3,13 +3,14 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <Eigen/Core>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 
 #include "model/config.hpp"
 #include "model/engine_rounding.hpp"
+#include "runners/command_line.hpp"
 #include "runners/gates/side.hpp"
 #include "runners/model_input.hpp"
 
@@ -67,16 +68,16 @@ int run_logits(const LogitsFlags& f, const CommonFlags& flags) {
 
 }  // namespace
 
-void register_model_logits(CLI::App& app, CommonFlags& flags) {
-  auto* verb =
-      app.add_subcommand("logits", "logits of every position of an input, to a file of raw floats [n_tokens, vocab]");
+void register_model_logits(Command app, CommonFlags& flags) {
+  const Command verb =
+      app.subcommand("logits", "logits of every position of an input, to a file of raw floats [n_tokens, vocab]");
   auto f = std::make_shared<LogitsFlags>();
-  verb->add_option("--model", f->model, "GGUF file")->required();
-  f->input.add(*verb);
-  f->engine.add(*verb);
-  verb->add_option("--path", f->path, "prefill | decode | chunk:N | batch:N | reference")->capture_default_str();
-  verb->add_option("--out", f->out, "file to write")->required();
-  verb->callback([f, &flags] { flags.exit_code = run_logits(*f, flags); });
+  verb.option("--model", f->model, "GGUF file").required();
+  f->input.add(verb);
+  f->engine.add(verb);
+  verb.option("--path", f->path, "prefill | decode | chunk:N | batch:N | reference").show_default();
+  verb.option("--out", f->out, "file to write").required();
+  verb.callback([f, &flags] { flags.exit_code = run_logits(*f, flags); });
 }
 
 }  // namespace greta::runners

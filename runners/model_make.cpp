@@ -1,7 +1,6 @@
 // greta model make: a synthetic model of any shape from a seed.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -9,6 +8,7 @@
 
 #include "kernels/hip/error.hpp"
 #include "model/make.hpp"
+#include "runners/command_line.hpp"
 #include "runners/verbs.hpp"
 
 namespace greta::runners {
@@ -63,19 +63,17 @@ void make(const MakeFlags& f, const CommonFlags& flags) {
 
 }  // namespace
 
-void register_model_make(CLI::App& model, CommonFlags& flags) {
+void register_model_make(Command model, CommonFlags& flags) {
   auto f = std::make_shared<MakeFlags>();
-  CLI::App* verb = model.add_subcommand("make", "write a model with random weights and a working tokenizer");
-  verb->add_option("out,--out", f->out, "GGUF file to write")->required()->type_name("FILE");
-  verb->add_option("--shape", f->shape, "tiny, llama3-8b, llama3-70b or llama3.2-1b; single numbers below")
-      ->capture_default_str()
-      ->type_name("NAME");
-  verb->add_option("--type", f->type, "f32, f16, bf16, q8_0, q4_k, q6_k or q4_k_m")
-      ->capture_default_str()
-      ->type_name("TYPE");
-  verb->add_option("--name", f->name, "general.name")->type_name("S");
+  const Command verb = model.subcommand("make", "write a model with random weights and a working tokenizer");
+  verb.option("out,--out", f->out, "GGUF file to write").required().type_name("FILE");
+  verb.option("--shape", f->shape, "tiny, llama3-8b, llama3-70b or llama3.2-1b; single numbers below")
+      .show_default()
+      .type_name("NAME");
+  verb.option("--type", f->type, "f32, f16, bf16, q8_0, q4_k, q6_k or q4_k_m").show_default().type_name("TYPE");
+  verb.option("--name", f->name, "general.name").type_name("S");
   const auto number = [&](const char* flag, auto& value, const char* what) {
-    verb->add_option(flag, value, what)->type_name("N");
+    verb.option(flag, value, what).type_name("N");
   };
   number("--n-layers", f->n_layers, "layers");
   number("--dim", f->dim, "embedding length");
@@ -89,9 +87,9 @@ void register_model_make(CLI::App& model, CommonFlags& flags) {
   number("--rope-base", f->rope_base, "RoPE frequency base");
   number("--rope-scale", f->rope_scale, "linear scaling: positions are divided by it");
   number("--rms-eps", f->rms_eps, "epsilon of RMSNorm");
-  CLI::Option* tied = verb->add_flag("--tied", f->tied, "token_embd serves as output");
-  verb->add_flag("--untied", f->untied, "an output matrix of its own")->excludes(tied);
-  verb->callback([f, &flags] { make(*f, flags); });
+  const Option tied = verb.flag("--tied", f->tied, "token_embd serves as output");
+  verb.flag("--untied", f->untied, "an output matrix of its own").excludes(tied);
+  verb.callback([f, &flags] { make(*f, flags); });
 }
 
 }  // namespace greta::runners

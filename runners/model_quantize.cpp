@@ -1,11 +1,11 @@
 // greta model quantize: a model in F32, F16 or BF16 to a quantised one.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
 #include "model/quantize.hpp"
+#include "runners/command_line.hpp"
 #include "runners/verbs.hpp"
 
 namespace greta::runners {
@@ -30,13 +30,13 @@ void quantize(const QuantizeFlags& f, const CommonFlags& flags) {
 
 }  // namespace
 
-void register_model_quantize(CLI::App& model, CommonFlags& flags) {
+void register_model_quantize(Command model, CommonFlags& flags) {
   auto f = std::make_shared<QuantizeFlags>();
-  CLI::App* verb = model.add_subcommand("quantize", "F32, F16 or BF16 model to q8_0 or q4_k_m (or any type of make)");
-  verb->add_option("from,--from", f->from, "GGUF file to read")->required()->type_name("FILE");
-  verb->add_option("to,--to", f->to, "GGUF file to write")->required()->type_name("FILE");
-  verb->add_option("--type", f->type, "q8_0, q4_k_m, q4_k, q6_k, f16, bf16 or f32")->required()->type_name("TYPE");
-  verb->callback([f, &flags] { quantize(*f, flags); });
+  const Command verb = model.subcommand("quantize", "F32, F16 or BF16 model to q8_0 or q4_k_m (or any type of make)");
+  verb.option("from,--from", f->from, "GGUF file to read").required().type_name("FILE");
+  verb.option("to,--to", f->to, "GGUF file to write").required().type_name("FILE");
+  verb.option("--type", f->type, "q8_0, q4_k_m, q4_k, q6_k, f16, bf16 or f32").required().type_name("TYPE");
+  verb.callback([f, &flags] { quantize(*f, flags); });
 }
 
 }  // namespace greta::runners

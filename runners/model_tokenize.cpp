@@ -1,7 +1,6 @@
 // greta model tokenize: text to token ids as {"ids":[...]}, or ids to text.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -10,6 +9,7 @@
 #include "model/config.hpp"
 #include "model/gguf.hpp"
 #include "model/tokenizer.hpp"
+#include "runners/command_line.hpp"
 #include "runners/model_input.hpp"
 #include "runners/verbs.hpp"
 
@@ -71,20 +71,20 @@ void tokenize(const TokenizeFlags& f) {
 
 }  // namespace
 
-void register_model_tokenize(CLI::App& model, CommonFlags& flags) {
+void register_model_tokenize(Command model, CommonFlags& flags) {
   auto f = std::make_shared<TokenizeFlags>();
-  CLI::App* verb = model.add_subcommand("tokenize", "text to token ids, or ids to text");
-  verb->add_option("--model", f->model, "GGUF file")->required()->type_name("M");
-  verb->add_option_function<std::string>(
+  const Command verb = model.subcommand("tokenize", "text to token ids, or ids to text");
+  verb.option("--model", f->model, "GGUF file").required().type_name("M");
+  verb.on_text(
           "--text", [f](const std::string& s) { f->text = s, f->text_given = true; }, "the text itself")
-      ->type_name("S");
-  verb->add_option_function<std::string>(
+      .type_name("S");
+  verb.on_text(
           "--file", [f](const std::string& s) { f->file = s, f->file_given = true; }, "a file that holds the text")
-      ->type_name("F");
-  verb->add_flag("--decode", f->decode,
-                 "text or file hold ids, {\"ids\":[1,2]} or 1 2; their text is printed, without control tokens and "
-                 "without a newline of its own");
-  verb->callback([f, &flags] {
+      .type_name("F");
+  verb.flag("--decode", f->decode,
+            "text or file hold ids, {\"ids\":[1,2]} or 1 2; their text is printed, without control tokens and "
+            "without a newline of its own");
+  verb.callback([f, &flags] {
     refuse_records(flags, "model tokenize");
     tokenize(*f);
   });

@@ -2,24 +2,26 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <new>
+#include <optional>
+#include <string>
 
 #include "kernels/hip/error.hpp"
 #include "results/build_info.hpp"
 #include "results/report.hpp"
+#include "runners/command_line.hpp"
 #include "runners/fault_report.hpp"
 #include "runners/verbs.hpp"
 
 namespace greta::runners {
 namespace {
 
-using Register = void (*)(CLI::App&, CommonFlags&);
+using Register = void (*)(Command, CommonFlags&);
 
 // One line a verb, in the order of --help.
 constexpr Register kVerbs[] = {
@@ -35,13 +37,6 @@ int report(const char* what, int code) {
   std::fflush(stdout);
   fmt::print(stderr, "greta: {}\n", what);
   return code;
-}
-
-std::string verb_names(CLI::App& app) {
-  std::string names;
-  for (const CLI::App* verb : app.get_subcommands([](CLI::App*) { return true; }))
-    names += (names.empty() ? "" : ", ") + verb->get_name();
-  return names.empty() ? "none yet" : names;
 }
 
 /// --report: the records that it is made from go to a file of their own when no --json names one.
@@ -77,17 +72,13 @@ class CloseOut {
   std::string own_;
 };
 
-int parse_and_run(CLI::App& app, CommonFlags& flags, int argc, const char* const* argv) {
-  try {
-    app.parse(argc, argv);
-    if (app.get_subcommands().empty()) throw CLI::RequiredError("A verb");
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);
-    const std::string verb = app.get_subcommands().empty() ? "" : " " + app.get_subcommands().front()->get_name();
-    return report(fmt::format("{}\n  verbs: {}\n  next: greta{} --help", error.what(), verb_names(app), verb).c_str(),
-                  kUsage);
-  }
-  return flags.exit_code;
+int parse_and_run(CommandLine& line, const CommonFlags& flags, int argc, const char* const* argv) {
+  const std::optional<Refusal> refusal = line.parse(argc, argv);
+  if (!refusal) return flags.exit_code;
+  return report(fmt::format("{}\n  verbs: {}\n  next: greta{}{} --help", refusal->what, fmt::join(refusal->verbs, ", "),
+                            refusal->verb.empty() ? "" : " ", refusal->verb)
+                    .c_str(),
+                kUsage);
 }
 
 }  // namespace
@@ -102,17 +93,18 @@ int run_program(int argc, const char* const* argv) {
   CommonFlags flags;
   for (int i = 1; i < argc; ++i) flags.invocation.emplace_back(argv[i]);
 
-  CLI::App app("Greta verifies, gates and times LLM inference kernels for AMD MI300X.", "greta");
-  app.set_version_flag("--version", results::build_line());
-  app.footer(kExitCodes);
-  app.fallthrough();
+  CommandLine line("greta", "Greta verifies, gates and times LLM inference kernels for AMD MI300X.",
+                   results::build_line());
+  const Command program = line.program();
+  program.footer(kExitCodes);
+  program.fallthrough(true);
   CloseOut close_out;
-  app.parse_complete_callback([&] { apply(flags), close_out.prepare(flags); });  // before the verb's own callback
+  line.after_parsing([&] { apply(flags), close_out.prepare(flags); });
   try {
-    add_common_flags(app, flags);
-    add_fault_flags(app);
-    for (const Register add : kVerbs) add(app, flags);
-    const int code = parse_and_run(app, flags, argc, argv);
+    add_common_flags(program, flags);
+    add_fault_flags(program);
+    for (const Register add : kVerbs) add(program, flags);
+    const int code = parse_and_run(line, flags, argc, argv);
     write_fault_report("");  // of a fault that a verb caught and counted
     if (code != kUsage) close_out.write(flags);
     if (std::fflush(stdout) != 0 || std::ferror(stdout))

@@ -121,6 +121,12 @@ Findings lint_raw_calls(const std::vector<SourceFile>& files) {
                  [](const std::string& path) { return !starts_with(path, "kernels/hip/"); });
 }
 
+Findings lint_command_line_library(const std::vector<SourceFile>& files) {
+  static const std::regex include(R"(^\s*#\s*include\s*<CLI/[^>]*>)");
+  return matches(files, include, "costs seconds of compile time in every file; include runners/command_line.hpp",
+                 [](const std::string& path) { return path != "runners/command_line.cpp"; });
+}
+
 Findings lint_length(const std::vector<SourceFile>& files) {
   Findings findings;
   for (const SourceFile& file : files) {

@@ -33,6 +33,10 @@ Findings lint_raw_calls(const std::vector<SourceFile>& files);
 /// device runtime, also not through others. An include in quotes names a file from the root of the tree.
 Findings lint_includes(const std::vector<SourceFile>& files);
 
+/// CLI11, which parses the command line, costs seconds of compile time wherever it is included:
+/// runners/command_line.cpp alone includes it.
+Findings lint_command_line_library(const std::vector<SourceFile>& files);
+
 /// A file is one reading, and a line fits the screen (clang-format leaves comments as they are).
 inline constexpr int kMaxLines = 500;
 inline constexpr int kMaxColumns = 120;

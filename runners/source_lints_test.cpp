@@ -116,6 +116,18 @@ TEST(Includes, CircleOfOperatorsIsFound) {
 
 TEST(Includes, NoneRunsUpInThisTree) { EXPECT_TRUE(none(lint_includes(tree()))); }
 
+TEST(CommandLineLibrary, SecondFileThatIncludesItIsFound) {
+  const std::string include = "#include <CLI/CLI.hpp>\n";
+  const Findings found = lint_command_line_library({{"runners/list.cpp", "\n" + include}});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].find("runners/list.cpp:2: '#include <CLI/CLI.hpp>'"), 0u) << found[0];
+  EXPECT_EQ(lint_command_line_library({{"bench/a.hpp", "  # include <CLI/App.hpp>"}}).size(), 1u);
+  EXPECT_TRUE(
+      none(lint_command_line_library({{"runners/command_line.cpp", include}, {"model/a.cpp", "// " + include}})));
+}
+
+TEST(CommandLineLibrary, OneFileOfThisTreeIncludesIt) { EXPECT_TRUE(none(lint_command_line_library(tree()))); }
+
 TEST(Length, LongFileIsFound) {
   std::string text(kMaxLines, '\n');
   EXPECT_TRUE(none(lint_length({{"model/a.cpp", text}})));

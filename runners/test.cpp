@@ -1,16 +1,18 @@
 // greta test: everything that can be checked on this machine, as a planned list of steps.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <memory>
 #include <sstream>
+#include <utility>
 
 #include "kernels/hip/error.hpp"
 
 #include "model/weight_damage.hpp"
+#include "runners/command_line.hpp"
 #include "runners/isa/code_object.hpp"
 #include "runners/test_steps.hpp"
 #include "runners/test_tiers.hpp"
@@ -231,11 +233,11 @@ class Plan {
 
 }  // namespace
 
-void register_test(CLI::App& app, CommonFlags& flags) {
-  CLI::App* verb = app.add_subcommand("test", "everything that can be checked on this machine, one line a step");
+void register_test(Command app, CommonFlags& flags) {
+  const Command verb = app.subcommand("test", "everything that can be checked on this machine, one line a step");
   auto tier = std::make_shared<std::string>("quick");
-  verb->add_option("--tier", *tier, "quick: minutes; full: for the night")->check(CLI::IsMember({"quick", "full"}));
-  verb->callback([&flags, tier] {
+  verb.option("--tier", *tier, "quick: minutes; full: for the night").one_of({"quick", "full"});
+  verb.callback([&flags, tier] {
     results::Store store(flags.json, environment_here(), flags.invocation);
     const ScratchFolder scratch;
     flags.exit_code = run_steps(Plan(flags, *tier == "full", scratch).steps(), store, stdout);

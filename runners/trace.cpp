@@ -1,15 +1,18 @@
 // greta trace: what every stage of a path through a model held, point by point, as JSON Lines.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstring>
+#include <memory>
 #include <sstream>
+#include <utility>
 
 #include "model/tokenizer.hpp"
 #include "model/trace_file.hpp"
 #include "results/sha256.hpp"
 #include "results/store.hpp"
 #include "runners/child_process.hpp"
+#include "runners/command_line.hpp"
 #include "runners/gates/readout.hpp"
 #include "runners/gates/traced_side.hpp"
 #include "runners/model_input.hpp"
@@ -282,40 +285,35 @@ int run_trace(const TraceFlags& f, const CommonFlags& flags) {
 
 }  // namespace
 
-void register_trace(CLI::App& app, CommonFlags& flags) {
-  auto* verb = app.add_subcommand("trace", "what every stage of a path through a model held, as JSON Lines");
+void register_trace(Command app, CommonFlags& flags) {
+  const Command verb = app.subcommand("trace", "what every stage of a path through a model held, as JSON Lines");
   auto f = std::make_shared<TraceFlags>();
-  verb->preparse_callback([&flags](size_t) { flags.layers_are_used = true; });
-  verb->add_option("--model", f->model, "GGUF file")->required();
-  f->input.add(*verb, false);
-  f->engine.add(*verb);
-  verb->add_option("--side", f->side, "prefill | decode | chunk:N | batch:N | reference; knobs of its own after commas")
-      ->capture_default_str();
-  verb->add_option("--out", f->out, "file of the trace; - is standard output")->capture_default_str();
-  verb->add_option("--raw", f->raw, "folder for raw tensors, one zstd file a point");
-  verb->add_option("--stages", f->stages, "stages to trace, e.g. attn_in,mlp_out (default: all)")->delimiter(',');
-  verb->add_option("--positions", f->positions, "positions to trace, e.g. 0,3,5-7 (default: all)");
-  verb->add_option("--plant", f->planting, "plant a mistake: STAGE:LAYER:POSITION[:KIND[:AMOUNT]]");
-  verb->add_option("--planted-in", f->planted_in, "traced: not in the untraced run beside it (to see that it shows)")
-      ->check(CLI::IsMember({"both", "traced"}))
-      ->capture_default_str();
-  verb->add_option("--lose", f->lose, "plant a mistake in the tracer: points of this stage are lost");
-  verb->add_flag("--readout", f->readout, "instead: what the output matrix read at each step, and the best logits");
-  verb->add_option("--prompts", f->prompts, "readout: file of prompts, one a line (p0, p1, ...)");
-  verb->add_option("--steps", f->steps, "readout: steps of each prompt")
-      ->check(CLI::Range(1, 4096))
-      ->capture_default_str();
-  verb->add_option("--top-k", f->top_k, "readout: entropy is taken over so many")
-      ->check(CLI::Range(2, 1 << 20))
-      ->capture_default_str();
+  verb.before_parsing([&flags] { flags.layers_are_used = true; });
+  verb.option("--model", f->model, "GGUF file").required();
+  f->input.add(verb, false);
+  f->engine.add(verb);
+  verb.option("--side", f->side, "prefill | decode | chunk:N | batch:N | reference; knobs of its own after commas")
+      .show_default();
+  verb.option("--out", f->out, "file of the trace; - is standard output").show_default();
+  verb.option("--raw", f->raw, "folder for raw tensors, one zstd file a point");
+  verb.option("--stages", f->stages, "stages to trace, e.g. attn_in,mlp_out (default: all)").delimiter(',');
+  verb.option("--positions", f->positions, "positions to trace, e.g. 0,3,5-7 (default: all)");
+  verb.option("--plant", f->planting, "plant a mistake: STAGE:LAYER:POSITION[:KIND[:AMOUNT]]");
+  verb.option("--planted-in", f->planted_in, "traced: not in the untraced run beside it (to see that it shows)")
+      .one_of({"both", "traced"})
+      .show_default();
+  verb.option("--lose", f->lose, "plant a mistake in the tracer: points of this stage are lost");
+  verb.flag("--readout", f->readout, "instead: what the output matrix read at each step, and the best logits");
+  verb.option("--prompts", f->prompts, "readout: file of prompts, one a line (p0, p1, ...)");
+  verb.option("--steps", f->steps, "readout: steps of each prompt").range(1, 4096).show_default();
+  verb.option("--top-k", f->top_k, "readout: entropy is taken over so many").range(2, 1 << 20).show_default();
   std::string stages;
   for (const model::StageInfo& s : model::stage_table()) stages += (stages.empty() ? "" : " ") + std::string(s.name);
-  verb->footer(
-      "Stages: " + stages +
-      "\nPASS: every point asked for is there and finite, and the logits have the bits of an untraced run. "
-      "A missing point is\nINCOMPLETE (exit 5); softmax_stats is recomputed in double from q_post_rope and the "
-      "cache, and says so.");
-  verb->callback([f, &flags] { flags.exit_code = run_trace(*f, flags); });
+  verb.footer("Stages: " + stages +
+              "\nPASS: every point asked for is there and finite, and the logits have the bits of an untraced run. "
+              "A missing point is\nINCOMPLETE (exit 5); softmax_stats is recomputed in double from q_post_rope and the "
+              "cache, and says so.");
+  verb.callback([f, &flags] { flags.exit_code = run_trace(*f, flags); });
 }
 
 }  // namespace greta::runners

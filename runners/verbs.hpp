@@ -1,10 +1,11 @@
 // The verbs of the greta program and what they share. A verb is one file runners/<verb>.cpp that defines one
-// register_<verb>() declared here, and one line in the table of runners/main.cpp. It adds its subcommand with its own
-// flags and a callback; the callback writes flags.exit_code (kernels/hip/error.hpp lists the codes) or throws.
+// register_<verb>() declared here, and one line in the table of runners/program.cpp. It adds its subcommand with its
+// own flags and a callback (runners/command_line.hpp); the callback writes flags.exit_code (kernels/hip/error.hpp lists
+// the codes) or throws.
 //
-//   void register_list(CLI::App& app, CommonFlags& flags) {
-//     CLI::App* verb = app.add_subcommand("list", "platform, device, kernels, rungs");
-//     verb->callback([&flags] { flags.exit_code = run_list(flags); });
+//   void register_list(Command app, CommonFlags& flags) {
+//     const Command verb = app.subcommand("list", "platform, device, kernels, rungs");
+//     verb.callback([&flags] { flags.exit_code = run_list(flags); });
 //   }
 //
 // Common flags may stand before or after the verb. A verb is registered when it works, not before: --help shows only
@@ -22,11 +23,9 @@
 #include "kernels/hip/runtime.hpp"
 #include "results/record.hpp"
 
-namespace CLI {
-class App;
-}
-
 namespace greta::runners {
+
+class Command;  ///< runners/command_line.hpp
 
 /// Exit codes of the program. Errors carry their own (Error::exit_code()).
 enum ExitCode : int { kGreen = 0, kRed = 1, kUsage = 2, kPerformance = 3, kInfrastructure = 4, kUnfinished = 5 };
@@ -51,7 +50,7 @@ struct CommonFlags {
 };
 
 /// Adds the common flags to the program.
-void add_common_flags(CLI::App& app, CommonFlags& flags);
+void add_common_flags(Command app, CommonFlags& flags);
 
 /// Makes the runtime run kernels as the flags say; the program does so before any verb. Throws kInvalidArgument for a
 /// flag that only the host platform has.
@@ -61,25 +60,25 @@ void apply(const CommonFlags& flags);
 results::Environment environment_here();
 
 /// One line a verb, in the order of --help.
-void register_demo(CLI::App& app, CommonFlags& flags);
-void register_test(CLI::App& app, CommonFlags& flags);
-void register_verify(CLI::App& app, CommonFlags& flags);
-void register_list(CLI::App& app, CommonFlags& flags);
-void register_gate(CLI::App& app, CommonFlags& flags);
-void register_trace(CLI::App& app, CommonFlags& flags);
-void register_bisect(CLI::App& app, CommonFlags& flags);
+void register_demo(Command app, CommonFlags& flags);
+void register_test(Command app, CommonFlags& flags);
+void register_verify(Command app, CommonFlags& flags);
+void register_list(Command app, CommonFlags& flags);
+void register_gate(Command app, CommonFlags& flags);
+void register_trace(Command app, CommonFlags& flags);
+void register_bisect(Command app, CommonFlags& flags);
 /// `greta model` and, below it, one function a subcommand, each in its own file (runners/model_<name>.cpp).
-void register_model(CLI::App& app, CommonFlags& flags);
-void register_model_info(CLI::App& model, CommonFlags& flags);
-void register_model_make(CLI::App& model, CommonFlags& flags);
-void register_model_quantize(CLI::App& model, CommonFlags& flags);
-void register_model_tokenize(CLI::App& model, CommonFlags& flags);
-void register_model_logits(CLI::App& model, CommonFlags& flags);
-void register_model_generate(CLI::App& model, CommonFlags& flags);
-void register_bench(CLI::App& app, CommonFlags& flags);
-void register_isa(CLI::App& app, CommonFlags& flags);
+void register_model(Command app, CommonFlags& flags);
+void register_model_info(Command model, CommonFlags& flags);
+void register_model_make(Command model, CommonFlags& flags);
+void register_model_quantize(Command model, CommonFlags& flags);
+void register_model_tokenize(Command model, CommonFlags& flags);
+void register_model_logits(Command model, CommonFlags& flags);
+void register_model_generate(Command model, CommonFlags& flags);
+void register_bench(Command app, CommonFlags& flags);
+void register_isa(Command app, CommonFlags& flags);
 /// `greta audit` and, below it, one function an audit (runners/audits/audits.hpp).
-void register_audit(CLI::App& app, CommonFlags& flags);
+void register_audit(Command app, CommonFlags& flags);
 
 /// For verbs that write no records: kInvalidArgument when --json was given, rather than leaving it without effect.
 void refuse_records(const CommonFlags& flags, std::string_view verb);

@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <regex>
+#include <stdexcept>
+#include <utility>
 
+#include "runners/command_line.hpp"
 #include "runners/verify_session.hpp"
 #include "verify/defects/defects.hpp"
 
@@ -242,19 +245,19 @@ int run_verify(const Options& options, const CommonFlags& flags) {
 
 }  // namespace
 
-void register_verify(CLI::App& app, CommonFlags& flags) {
-  CLI::App* verb = app.add_subcommand("verify", "every rung of every kernel against its references");
+void register_verify(Command app, CommonFlags& flags) {
+  const Command verb = app.subcommand("verify", "every rung of every kernel against its references");
   auto options = std::make_shared<Options>();
-  verb->add_option("--filter", options->filter, "only checks whose title matches the regular expression (see --list)")
-      ->type_name("RE");
-  verb->add_option("--tier", options->tier, "quick, full, or tiers: C,E0,E1,N,B,S,I,I:NAME,X")->type_name("T");
-  verb->add_option("--repeat", options->repeat, "run exactly this check, as a failure printed it, or a problem line")
-      ->type_name("LINE");
-  verb->add_flag("--list", options->list, "print what would run, and why each case exists");
-  verb->add_option("--defect", options->defect, "run a case with a mistake seeded around its kernel: must end red")
-      ->type_name("NAME");
-  verb->add_flag("--list-defects", options->list_defects, "seeded mistakes, one name a line");
-  verb->callback([&flags, options] { flags.exit_code = run_verify(*options, flags); });
+  verb.option("--filter", options->filter, "only checks whose title matches the regular expression (see --list)")
+      .type_name("RE");
+  verb.option("--tier", options->tier, "quick, full, or tiers: C,E0,E1,N,B,S,I,I:NAME,X").type_name("T");
+  verb.option("--repeat", options->repeat, "run exactly this check, as a failure printed it, or a problem line")
+      .type_name("LINE");
+  verb.flag("--list", options->list, "print what would run, and why each case exists");
+  verb.option("--defect", options->defect, "run a case with a mistake seeded around its kernel: must end red")
+      .type_name("NAME");
+  verb.flag("--list-defects", options->list_defects, "seeded mistakes, one name a line");
+  verb.callback([&flags, options] { flags.exit_code = run_verify(*options, flags); });
 }
 
 }  // namespace greta::runners

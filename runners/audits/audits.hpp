@@ -14,28 +14,28 @@
 namespace greta::runners {
 
 /// One line an audit, in the order of --help.
-void register_audit_determinism(CLI::App& audit, CommonFlags& flags);
-void register_audit_fault(CLI::App& audit, CommonFlags& flags);  ///< fault, and what belongs to it: planted, probe
-void register_audit_copies(CLI::App& audit, CommonFlags& flags);
-void register_audit_memory(CLI::App& audit, CommonFlags& flags);
-void register_audit_matrix(CLI::App& audit, CommonFlags& flags);
-void register_audit_layout(CLI::App& audit, CommonFlags& flags);
-void register_audit_output(CLI::App& audit, CommonFlags& flags);
-void register_audit_drift(CLI::App& audit, CommonFlags& flags);
-void register_audit_complexity(CLI::App& audit, CommonFlags& flags);
-void register_audit_contradictions(CLI::App& audit, CommonFlags& flags);
-void register_audit_decode(CLI::App& audit, CommonFlags& flags);
-void register_audit_defects(CLI::App& audit, CommonFlags& flags);
-void register_audit_instruments(CLI::App& audit, CommonFlags& flags);
+void register_audit_determinism(Command audit, CommonFlags& flags);
+void register_audit_fault(Command audit, CommonFlags& flags);  ///< fault, and what belongs to it: planted, probe
+void register_audit_copies(Command audit, CommonFlags& flags);
+void register_audit_memory(Command audit, CommonFlags& flags);
+void register_audit_matrix(Command audit, CommonFlags& flags);
+void register_audit_layout(Command audit, CommonFlags& flags);
+void register_audit_output(Command audit, CommonFlags& flags);
+void register_audit_drift(Command audit, CommonFlags& flags);
+void register_audit_complexity(Command audit, CommonFlags& flags);
+void register_audit_contradictions(Command audit, CommonFlags& flags);
+void register_audit_decode(Command audit, CommonFlags& flags);
+void register_audit_defects(Command audit, CommonFlags& flags);
+void register_audit_instruments(Command audit, CommonFlags& flags);
 /// dtype, batch, kv-aligned, seed, attention.
-void register_audit_knobs(CLI::App& audit, CommonFlags& flags);
+void register_audit_knobs(Command audit, CommonFlags& flags);
 
 /// Flags of an audit that runs a model: --model, the input, the engine.
 struct AuditModelFlags {
   std::string model;
   IdsInput input;
   EngineFlags engine;
-  void add(CLI::App& verb);
+  void add(Command verb);
 };
 
 /// What those flags name. Throws kInvalidArgument for input the model does not take.

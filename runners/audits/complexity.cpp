@@ -2,15 +2,16 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <memory>
 
 #include "bench/roofline.hpp"
 #include "model/llama.hpp"
 #include "runners/audits/audits.hpp"
+#include "runners/command_line.hpp"
 
 namespace greta::runners {
 namespace {
@@ -181,20 +182,18 @@ Judgement judge_complexity(const PowerFit& fit, std::span<const double> lengths,
   return {{Verdict::kPass, ""}, ""};
 }
 
-void register_audit_complexity(CLI::App& audit, CommonFlags& flags) {
-  auto* verb = audit.add_subcommand("complexity", "how the time of a prefill pass grows with its length");
+void register_audit_complexity(Command audit, CommonFlags& flags) {
+  const Command verb = audit.subcommand("complexity", "how the time of a prefill pass grows with its length");
   auto f = std::make_shared<Flags>();
-  f->model.add(*verb);
-  verb->add_option("--lengths", f->lengths, "prompt lengths")->delimiter(',')->check(CLI::PositiveNumber);
-  verb->add_option("--repeats", f->repeats, "passes of each length; the median counts")
-      ->check(CLI::Range(1, 100))
-      ->capture_default_str();
-  verb->add_option("--times", f->times,
-                   "judge made-up times, of a pass that does its work (green), or whose time grows with the square,\n"
-                   "jumps at the last step, is noise, or is faster than the device")
-      ->check(CLI::IsMember(std::vector<std::string>(std::begin(kTimes), std::end(kTimes))))
-      ->capture_default_str();
-  verb->callback([f, &flags] { flags.exit_code = run_complexity(*f, flags); });
+  f->model.add(verb);
+  verb.option("--lengths", f->lengths, "prompt lengths").delimiter(',').positive();
+  verb.option("--repeats", f->repeats, "passes of each length; the median counts").range(1, 100).show_default();
+  verb.option("--times", f->times,
+              "judge made-up times, of a pass that does its work (green), or whose time grows with the square,\n"
+              "jumps at the last step, is noise, or is faster than the device")
+      .one_of(kTimes)
+      .show_default();
+  verb.callback([f, &flags] { flags.exit_code = run_complexity(*f, flags); });
 }
 
 }  // namespace greta::runners

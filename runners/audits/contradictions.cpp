@@ -2,14 +2,16 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstring>
+#include <memory>
 
 #include "bench/roofline.hpp"
 #include "runners/audits/audits.hpp"
 #include "runners/audits/complexity.hpp"
 #include "runners/audits/probe.hpp"
 #include "runners/audits/stages.hpp"
+#include "runners/command_line.hpp"
 
 namespace greta::runners {
 namespace {
@@ -132,17 +134,17 @@ Outcome judge_roofline(double seconds, double flops, double peak) {
 
 void audit_contradictions(const ContradictionRequest& request, const CaseSink& cases) { Audit(request).run(cases); }
 
-void register_audit_contradictions(CLI::App& audit, CommonFlags& flags) {
+void register_audit_contradictions(Command audit, CommonFlags& flags) {
   struct Flags {
     AuditModelFlags model;
     std::string plant;
   };
-  auto* verb = audit.add_subcommand("contradictions", "observations that cannot both be true");
+  const Command verb = audit.subcommand("contradictions", "observations that cannot both be true");
   auto f = std::make_shared<Flags>();
-  f->model.add(*verb);
-  verb->add_option("--plant", f->plant, "deaf-logits, stray-logits or no-time: must turn the audit red")
-      ->check(CLI::IsMember({"deaf-logits", "stray-logits", "no-time"}));
-  verb->callback([f, &flags] {
+  f->model.add(verb);
+  verb.option("--plant", f->plant, "deaf-logits, stray-logits or no-time: must turn the audit red")
+      .one_of({"deaf-logits", "stray-logits", "no-time"});
+  verb.callback([f, &flags] {
     const AuditSubject subject = audit_subject(f->model, flags);
     ContradictionRequest request{&subject.file, subject.ids, subject.options, flags.seed};
     request.deaf_logits = f->plant == "deaf-logits", request.stray_logits = f->plant == "stray-logits";

@@ -2,16 +2,18 @@
 // against the same run without, and against what the engine must move.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <regex>
+#include <utility>
 
 #include "kernels/hip/copy_log.hpp"
 #include "model/llama.hpp"
 #include "results/sha256.hpp"
 #include "runners/audits/audits.hpp"
+#include "runners/command_line.hpp"
 
 namespace greta::runners {
 namespace {
@@ -231,19 +233,17 @@ class Audit {
 
 }  // namespace
 
-void register_audit_copies(CLI::App& audit, CommonFlags& flags) {
+void register_audit_copies(Command audit, CommonFlags& flags) {
   auto f = std::make_shared<Flags>();
-  auto* verb = audit.add_subcommand("copies", "every transfer logged and looked at a second time");
-  f->model.add(*verb);
-  verb->add_option("--steps", f->steps, "decode steps of the stress loop")
-      ->check(CLI::Range(1, 100000))
-      ->capture_default_str();
-  verb->add_option("--log", f->log, "write a JSON line a transfer to FILE");
-  auto* plant = verb->add_option("--plant", f->plant,
-                                 "plant a wrong transfer: half its bytes, one element beside its place, not at all")
-                    ->check(CLI::IsMember(std::vector<std::string>(std::begin(kPlants), std::end(kPlants))));
-  verb->add_option("--plant-at", f->plant_at, "which transfer")->check(CLI::PositiveNumber)->needs(plant);
-  verb->callback([f, &flags] {
+  const Command verb = audit.subcommand("copies", "every transfer logged and looked at a second time");
+  f->model.add(verb);
+  verb.option("--steps", f->steps, "decode steps of the stress loop").range(1, 100000).show_default();
+  verb.option("--log", f->log, "write a JSON line a transfer to FILE");
+  const Option plant = verb.option("--plant", f->plant,
+                                   "plant a wrong transfer: half its bytes, one element beside its place, not at all")
+                           .one_of(kPlants);
+  verb.option("--plant-at", f->plant_at, "which transfer").positive().needs(plant);
+  verb.callback([f, &flags] {
     if (!f->plant.empty() && f->plant_at == 0) throw_invalid("--plant: which transfer? give --plant-at N");
     flags.exit_code = Audit(*f, flags).run();
   });

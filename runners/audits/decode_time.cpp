@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <memory>
+#include <utility>
 
 #include "model/llama.hpp"
 #include "runners/audits/audits.hpp"
+#include "runners/command_line.hpp"
 
 namespace greta::runners {
 namespace {
@@ -133,15 +135,15 @@ Judgement judge_decode(const DecodeTimes& t, const DecodeCounts& c) {
   return {{Verdict::kPass, ""}, ""};
 }
 
-void register_audit_decode(CLI::App& audit, CommonFlags& flags) {
-  auto* verb = audit.add_subcommand("decode", "where the time of a generation goes, with the prompt's length checked");
+void register_audit_decode(Command audit, CommonFlags& flags) {
+  const Command verb =
+      audit.subcommand("decode", "where the time of a generation goes, with the prompt's length checked");
   auto f = std::make_shared<Flags>();
-  f->model.add(*verb);
-  verb->add_option("--steps", f->steps, "tokens to generate")->check(CLI::Range(1, 4096))->capture_default_str();
-  verb->add_option("--plant", f->plant,
-                   "short-prompt, lost-step, stale-readback or slow-clock: must turn the audit red")
-      ->check(CLI::IsMember({"short-prompt", "lost-step", "stale-readback", "slow-clock"}));
-  verb->callback([f, &flags] {
+  f->model.add(verb);
+  verb.option("--steps", f->steps, "tokens to generate").range(1, 4096).show_default();
+  verb.option("--plant", f->plant, "short-prompt, lost-step, stale-readback or slow-clock: must turn the audit red")
+      .one_of({"short-prompt", "lost-step", "stale-readback", "slow-clock"});
+  verb.callback([f, &flags] {
     const AuditSubject subject = audit_subject(f->model, flags);
     const auto room = subject.config.context_length - static_cast<int64_t>(subject.ids.size());
     if (f->steps > room)

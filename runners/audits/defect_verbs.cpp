@@ -1,13 +1,14 @@
 // greta audit defects.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <fstream>
+#include <memory>
 #include <regex>
 #include <set>
 
 #include "runners/audits/audits.hpp"
 #include "runners/audits/defects.hpp"
+#include "runners/command_line.hpp"
 
 namespace greta::runners {
 namespace {
@@ -82,22 +83,23 @@ int run_defects(const Flags& f, const CommonFlags& flags) {
 
 }  // namespace
 
-void register_audit_defects(CLI::App& audit, CommonFlags& flags) {
-  auto* verb = audit.add_subcommand("defects", "every seeded defect: what catches it, and does that name the place?");
+void register_audit_defects(Command audit, CommonFlags& flags) {
+  const Command verb =
+      audit.subcommand("defects", "every seeded defect: what catches it, and does that name the place?");
   auto f = std::make_shared<Flags>();
-  verb->add_option("--model", f->model.model, "GGUF file");
-  f->model.input.add(*verb, false);
-  f->model.engine.add(*verb);
-  verb->add_option("--filter", f->filter,
-                   "regular expression on ROOM/NAME: kernel, wiring, loader, copy, knob, stage, memory, fault,\n"
-                   "determinism, contradiction, time, trace, readout, process, comparator, gate");
-  verb->add_flag("--every-gate", f->every_gate,
-                 "try every gate that takes the defect, not only the one that must see it; the others on a\n"
-                 "small made model");
-  verb->add_flag("--one-each", f->one_each, "the first defect of every gate alone: a quick look at each of them");
-  verb->add_option("--markdown", f->markdown, "write the table to FILE");
-  verb->add_flag("--list", f->list, "the catalogue: name, room, what must catch it, the command that shows it");
-  verb->callback([f, &flags] { flags.exit_code = run_defects(*f, flags); });
+  verb.option("--model", f->model.model, "GGUF file");
+  f->model.input.add(verb, false);
+  f->model.engine.add(verb);
+  verb.option("--filter", f->filter,
+              "regular expression on ROOM/NAME: kernel, wiring, loader, copy, knob, stage, memory, fault,\n"
+              "determinism, contradiction, time, trace, readout, process, comparator, gate");
+  verb.flag("--every-gate", f->every_gate,
+            "try every gate that takes the defect, not only the one that must see it; the others on a\n"
+            "small made model");
+  verb.flag("--one-each", f->one_each, "the first defect of every gate alone: a quick look at each of them");
+  verb.option("--markdown", f->markdown, "write the table to FILE");
+  verb.flag("--list", f->list, "the catalogue: name, room, what must catch it, the command that shows it");
+  verb.callback([f, &flags] { flags.exit_code = run_defects(*f, flags); });
 }
 
 }  // namespace greta::runners

@@ -2,14 +2,16 @@
 // schedules of the host executor, and in new processes? What is hashed is the raw bits of all logits, nothing else.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <map>
+#include <memory>
 #include <random>
+#include <utility>
 
 #include "results/sha256.hpp"
 #include "runners/audits/audits.hpp"
 #include "runners/audits/plant.hpp"
 #include "runners/child_process.hpp"
+#include "runners/command_line.hpp"
 #include "runners/gates/side.hpp"
 
 namespace greta::runners {
@@ -192,18 +194,17 @@ class Audit {
 
 }  // namespace
 
-void register_audit_determinism(CLI::App& audit, CommonFlags& flags) {
-  auto* verb =
-      audit.add_subcommand("determinism", "equal inputs, equal bits: again, after other work, in new processes");
+void register_audit_determinism(Command audit, CommonFlags& flags) {
+  const Command verb =
+      audit.subcommand("determinism", "equal inputs, equal bits: again, after other work, in new processes");
   auto f = std::make_shared<Flags>();
-  f->model.add(*verb);
-  verb->add_option("--side", f->side, "prefill | decode | chunk:N | batch:N")->capture_default_str();
-  verb->add_option("--runs", f->runs, "runs in one process")->check(CLI::Range(2, 1000))->capture_default_str();
-  verb->add_option("--processes", f->processes, "new processes")->check(CLI::Range(1, 100))->capture_default_str();
-  verb->add_option("--plant", f->plant, "plant a nondeterminism, which must turn the audit red")
-      ->check(CLI::IsMember(std::vector<std::string>(std::begin(kPlants), std::end(kPlants))));
-  verb->add_flag("--hash-only", f->hash_only, "one run; print the hash of its logits and stop");
-  verb->callback([f, &flags] { flags.exit_code = Audit(*f, flags).run(); });
+  f->model.add(verb);
+  verb.option("--side", f->side, "prefill | decode | chunk:N | batch:N").show_default();
+  verb.option("--runs", f->runs, "runs in one process").range(2, 1000).show_default();
+  verb.option("--processes", f->processes, "new processes").range(1, 100).show_default();
+  verb.option("--plant", f->plant, "plant a nondeterminism, which must turn the audit red").one_of(kPlants);
+  verb.flag("--hash-only", f->hash_only, "one run; print the hash of its logits and stop");
+  verb.callback([f, &flags] { flags.exit_code = Audit(*f, flags).run(); });
 }
 
 }  // namespace greta::runners

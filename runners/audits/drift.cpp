@@ -3,13 +3,16 @@
 #include <fmt/format.h>
 #include <Eigen/Core>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <memory>
+#include <utility>
 
 #include "model/engine_rounding.hpp"
 #include "runners/audits/audits.hpp"
 #include "runners/audits/stages.hpp"
+#include "runners/command_line.hpp"
 
 namespace greta::runners {
 namespace {
@@ -169,20 +172,21 @@ void audit_drift(const DriftRequest& r, const CaseSink& cases) {
   }
 }
 
-void register_audit_drift(CLI::App& audit, CommonFlags& flags) {
+void register_audit_drift(Command audit, CommonFlags& flags) {
   struct Flags {
     AuditModelFlags model;
     std::vector<int64_t> spans;
     std::string defect;
   };
-  auto* verb = audit.add_subcommand("drift", "elementwise distance of every stage from the model in double, by span");
+  const Command verb =
+      audit.subcommand("drift", "elementwise distance of every stage from the model in double, by span");
   auto f = std::make_shared<Flags>();
-  f->model.add(*verb);
-  verb->add_option("--spans", f->spans, "first N tokens, one case each (default: 32,128,512 as far as the input goes)")
-      ->delimiter(',')
-      ->check(CLI::PositiveNumber);
-  verb->add_option("--defect", f->defect, "plant a defect of the engine (greta gate --list-defects)");
-  verb->callback([f, &flags] {
+  f->model.add(verb);
+  verb.option("--spans", f->spans, "first N tokens, one case each (default: 32,128,512 as far as the input goes)")
+      .delimiter(',')
+      .positive();
+  verb.option("--defect", f->defect, "plant a defect of the engine (greta gate --list-defects)");
+  verb.callback([f, &flags] {
     AuditSubject subject = audit_subject(f->model, flags);
     if (!f->defect.empty()) subject.options.defect = model::defect_from_name(f->defect).defect;
     DriftRequest request{&subject.file, subject.ids, subject.options, f->spans};

@@ -2,10 +2,11 @@
 // it is proved on, and the probe of the device that stands between a fault and the next run.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
+#include <memory>
 
 #include "kernels/hip/planted_programs.hpp"
 #include "runners/audits/audits.hpp"
+#include "runners/command_line.hpp"
 #include "runners/fault_attribution.hpp"
 #include "runners/fault_report.hpp"
 
@@ -90,27 +91,27 @@ results::Outcome probe_in_child(std::vector<std::string> words) {
   return {Verdict::kFail, fmt::format("probe of the device: {}; {}", child.how_it_ended(), last_lines(child.err, 4))};
 }
 
-void register_audit_fault(CLI::App& audit, CommonFlags& flags) {
+void register_audit_fault(Command audit, CommonFlags& flags) {
   auto f = std::make_shared<Flags>();
-  auto* verb = audit.add_subcommand("fault", "run `greta ARGS`, and name the launch to blame if it faults");
-  verb->add_option("arguments", f->arguments, "after --: verb and flags of greta");
-  verb->add_option("--limit", f->limit_s, "seconds for each run")->check(CLI::PositiveNumber)->capture_default_str();
-  verb->footer(
+  const Command verb = audit.subcommand("fault", "run `greta ARGS`, and name the launch to blame if it faults");
+  verb.option("arguments", f->arguments, "after --: verb and flags of greta");
+  verb.option("--limit", f->limit_s, "seconds for each run").positive().show_default();
+  verb.footer(
       "Runs the command in a fresh process; when it faults, again with guard zones looked at and a wait after every\n"
       "launch; when that takes the fault away, with waits after the first N launches only, N found by bisection.\n"
       "Example: greta audit fault -- gate --model M.gguf --prompt 'x y'");
-  verb->callback([f, &flags] { flags.exit_code = run_fault(*f, flags); });
+  verb.callback([f, &flags] { flags.exit_code = run_fault(*f, flags); });
 
   auto p = std::make_shared<Flags>();
-  auto* planted = audit.add_subcommand("planted", "a program with one planted fault, to try audit fault on");
-  planted->add_option("name", p->plant, "which; a wrong name lists them")->required();
-  planted->callback([p, &flags] {
+  const Command planted = audit.subcommand("planted", "a program with one planted fault, to try audit fault on");
+  planted.option("name", p->plant, "which; a wrong name lists them").required();
+  planted.callback([p, &flags] {
     refuse_records(flags, "audit planted");
     flags.exit_code = run_planted(*p);
   });
 
-  auto* probe = audit.add_subcommand("probe", "does the device do what it is asked?");
-  probe->callback([&flags] {
+  const Command probe = audit.subcommand("probe", "does the device do what it is asked?");
+  probe.callback([&flags] {
     refuse_records(flags, "audit probe");
     hip::probe_device();
     fmt::print("{}: answers\n", hip::device_info().name);

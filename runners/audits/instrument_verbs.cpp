@@ -1,10 +1,11 @@
 // greta audit instruments.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
+#include <memory>
 
 #include "runners/audits/audits.hpp"
 #include "runners/audits/instruments.hpp"
+#include "runners/command_line.hpp"
 
 namespace greta::runners {
 namespace {
@@ -41,15 +42,16 @@ int run_instruments(const Flags& f, const CommonFlags& flags) {
 
 }  // namespace
 
-void register_audit_instruments(CLI::App& audit, CommonFlags& flags) {
-  auto* verb = audit.add_subcommand("instruments", "can the comparators and the gate fail? pairs of known difference");
+void register_audit_instruments(Command audit, CommonFlags& flags) {
+  const Command verb =
+      audit.subcommand("instruments", "can the comparators and the gate fail? pairs of known difference");
   auto f = std::make_shared<Flags>();
-  verb->add_option("--model", f->model.model, "GGUF file");
-  f->model.input.add(*verb, false);
-  f->model.engine.add(*verb);
-  verb->add_option("--plant", f->plant, "put a broken instrument in place (--list), which must turn the audit red");
-  verb->add_flag("--list", f->list, "the broken instruments, one a line");
-  verb->callback([f, &flags] { flags.exit_code = run_instruments(*f, flags); });
+  verb.option("--model", f->model.model, "GGUF file");
+  f->model.input.add(verb, false);
+  f->model.engine.add(verb);
+  verb.option("--plant", f->plant, "put a broken instrument in place (--list), which must turn the audit red");
+  verb.flag("--list", f->list, "the broken instruments, one a line");
+  verb.callback([f, &flags] { flags.exit_code = run_instruments(*f, flags); });
 }
 
 }  // namespace greta::runners

@@ -2,14 +2,16 @@
 // process with a time limit, on a probed device. A cell that crashes, hangs or is killed is INCOMPLETE, alone.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
+#include <utility>
 
 #include "runners/audits/audits.hpp"
 #include "runners/audits/same_records.hpp"
 #include "runners/audits/scratch_folder.hpp"
+#include "runners/command_line.hpp"
 #include "runners/fault_attribution.hpp"
 
 namespace greta::runners {
@@ -197,25 +199,24 @@ int run_matrix(Flags f, const CommonFlags& flags) {
 
 }  // namespace
 
-void register_audit_matrix(CLI::App& audit, CommonFlags& flags) {
+void register_audit_matrix(Command audit, CommonFlags& flags) {
   auto f = std::make_shared<Flags>();
-  auto* verb =
-      audit.add_subcommand("matrix", "the gate over models, prompts, KV types and kv-aligned, a process a cell");
-  verb->add_option("--model", f->models, "GGUF file; may be given several times (default: the sample)");
-  verb->add_option("--text-file", f->texts, "prompt; may be given several times (default: two texts of the sample)");
-  verb->add_option("--tokens", f->tokens, "of each prompt")->check(CLI::PositiveNumber)->capture_default_str();
-  verb->add_option("--span", f->span, "positions compared")->check(CLI::PositiveNumber)->capture_default_str();
-  verb->add_option("--kv", f->kv, "KV types")->capture_default_str();
-  verb->add_option("--kv-aligned", f->aligned, "0, 1 or both")->check(CLI::IsMember({0, 1}))->capture_default_str();
-  verb->add_option("--limit", f->limit_s, "seconds a cell")->check(CLI::PositiveNumber)->capture_default_str();
-  verb->add_flag("--attribute", f->attribute, "look for who is to blame when a cell ends by a fault");
-  verb->add_option(
-      "--against", f->against,
-      "records of an earlier run, of another platform or commit: every cell must have the bits it had there");
-  verb->add_option("--plant", f->plants,
-                   "CELL=crash|hang|killed|out-of-bounds|...: that cell runs `audit planted NAME`; "
-                   "CELL=dead-device: the probe before it fails");
-  verb->callback([f, &flags] { flags.exit_code = run_matrix(*f, flags); });
+  const Command verb =
+      audit.subcommand("matrix", "the gate over models, prompts, KV types and kv-aligned, a process a cell");
+  verb.option("--model", f->models, "GGUF file; may be given several times (default: the sample)");
+  verb.option("--text-file", f->texts, "prompt; may be given several times (default: two texts of the sample)");
+  verb.option("--tokens", f->tokens, "of each prompt").positive().show_default();
+  verb.option("--span", f->span, "positions compared").positive().show_default();
+  verb.option("--kv", f->kv, "KV types").show_default();
+  verb.option("--kv-aligned", f->aligned, "0, 1 or both").one_of({0, 1}).show_default();
+  verb.option("--limit", f->limit_s, "seconds a cell").positive().show_default();
+  verb.flag("--attribute", f->attribute, "look for who is to blame when a cell ends by a fault");
+  verb.option("--against", f->against,
+              "records of an earlier run, of another platform or commit: every cell must have the bits it had there");
+  verb.option("--plant", f->plants,
+              "CELL=crash|hang|killed|out-of-bounds|...: that cell runs `audit planted NAME`; "
+              "CELL=dead-device: the probe before it fails");
+  verb.callback([f, &flags] { flags.exit_code = run_matrix(*f, flags); });
 }
 
 }  // namespace greta::runners

@@ -2,13 +2,14 @@
 // must take, said before anything is allocated; and whether all of it comes back.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 
 #include "kernels/hip/graph.hpp"
 #include "kernels/hip/memory_phase.hpp"
 #include "model/llama.hpp"
 #include "runners/audits/audits.hpp"
+#include "runners/command_line.hpp"
 
 namespace greta::runners {
 namespace {
@@ -195,20 +196,15 @@ class Audit {
 
 }  // namespace
 
-void register_audit_memory(CLI::App& audit, CommonFlags& flags) {
+void register_audit_memory(Command audit, CommonFlags& flags) {
   auto f = std::make_shared<Flags>();
-  auto* verb = audit.add_subcommand("memory", "device memory of each phase against a prediction made before it");
-  f->model.add(*verb);
-  verb->add_option("--slots", f->slots, "sequences the KV cache holds")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  verb->add_option("--context", f->context, "positions of a sequence (0: the model's)")->check(CLI::NonNegativeNumber);
-  verb->add_option("--cycles", f->cycles, "engines made and dropped")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
-  verb->add_option("--plant", f->plant, "plant a mistake, which must turn the audit red")
-      ->check(CLI::IsMember(std::vector<std::string>(std::begin(kPlants), std::end(kPlants))));
-  verb->callback([f, &flags] { flags.exit_code = Audit(*f, flags).run(); });
+  const Command verb = audit.subcommand("memory", "device memory of each phase against a prediction made before it");
+  f->model.add(verb);
+  verb.option("--slots", f->slots, "sequences the KV cache holds").range(1, 1 << 20).show_default();
+  verb.option("--context", f->context, "positions of a sequence (0: the model's)").not_negative();
+  verb.option("--cycles", f->cycles, "engines made and dropped").range(1, 1000).show_default();
+  verb.option("--plant", f->plant, "plant a mistake, which must turn the audit red").one_of(kPlants);
+  verb.callback([f, &flags] { flags.exit_code = Audit(*f, flags).run(); });
 }
 
 }  // namespace greta::runners

@@ -2,18 +2,21 @@
 // (greta audit defects --list) it must turn red.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
+#include <iterator>
+#include <memory>
+#include <utility>
 
 #include "runners/audits/audits.hpp"
 #include "runners/audits/knobs.hpp"
 #include "runners/audits/layout.hpp"
 #include "runners/audits/output.hpp"
+#include "runners/command_line.hpp"
 
 namespace greta::runners {
 namespace {
 
-void add_defect(CLI::App& verb, std::string& defect) {
-  verb.add_option("--defect", defect, "plant a defect of the engine (greta gate --list-defects)");
+void add_defect(Command verb, std::string& defect) {
+  verb.option("--defect", defect, "plant a defect of the engine (greta gate --list-defects)");
 }
 
 model::Defect defect_of(const std::string& name) {
@@ -101,27 +104,27 @@ int run_knob(const char* name, KnobAudit audit, KnobCases cases, const ModelFlag
 
 }  // namespace
 
-void register_audit_layout(CLI::App& audit, CommonFlags& flags) {
-  auto* verb = audit.add_subcommand("layout", "every weight matrix, probed: the right row and no neighbour of it");
+void register_audit_layout(Command audit, CommonFlags& flags) {
+  const Command verb = audit.subcommand("layout", "every weight matrix, probed: the right row and no neighbour of it");
   auto f = std::make_shared<LayoutFlags>();
-  verb->add_option("--model", f->model, "GGUF file")->required();
-  verb->add_option("--rows", f->rows, "rows sampled of each matrix")->check(CLI::Range(2, 4096))->capture_default_str();
-  verb->add_option("--damage", f->damage,
-                   "KIND:TENSOR, damage a tensor on its way to the device: transposed, next-row, next-block,\n"
-                   "swapped-halves, sub-block-scales, truncated or ones");
-  add_defect(*verb, f->defect);
-  verb->callback([f, &flags] { flags.exit_code = run_layout(*f, flags); });
+  verb.option("--model", f->model, "GGUF file").required();
+  verb.option("--rows", f->rows, "rows sampled of each matrix").range(2, 4096).show_default();
+  verb.option("--damage", f->damage,
+              "KIND:TENSOR, damage a tensor on its way to the device: transposed, next-row, next-block,\n"
+              "swapped-halves, sub-block-scales, truncated or ones");
+  add_defect(verb, f->defect);
+  verb.callback([f, &flags] { flags.exit_code = run_layout(*f, flags); });
 }
 
-void register_audit_output(CLI::App& audit, CommonFlags& flags) {
-  auto* verb = audit.add_subcommand("output", "the hidden row that was read, and the logits by every matmul rung");
+void register_audit_output(Command audit, CommonFlags& flags) {
+  const Command verb = audit.subcommand("output", "the hidden row that was read, and the logits by every matmul rung");
   auto f = std::make_shared<ModelFlags>();
-  f->model.add(*verb);
-  add_defect(*verb, f->defect);
-  verb->callback([f, &flags] { flags.exit_code = run_output(*f, flags); });
+  f->model.add(verb);
+  add_defect(verb, f->defect);
+  verb.callback([f, &flags] { flags.exit_code = run_output(*f, flags); });
 }
 
-void register_audit_knobs(CLI::App& audit, CommonFlags& flags) {
+void register_audit_knobs(Command audit, CommonFlags& flags) {
   struct Row {
     const char* name;
     const char* what;
@@ -141,11 +144,11 @@ void register_audit_knobs(CLI::App& audit, CommonFlags& flags) {
        attention_cases},
   };
   for (const Row& row : kRows) {
-    auto* verb = audit.add_subcommand(row.name, row.what);
+    const Command verb = audit.subcommand(row.name, row.what);
     auto f = std::make_shared<ModelFlags>();
-    f->model.add(*verb);
-    add_defect(*verb, f->defect);
-    verb->callback([f, &flags, &row] { flags.exit_code = run_knob(row.name, row.audit, row.cases, *f, flags); });
+    f->model.add(verb);
+    add_defect(verb, f->defect);
+    verb.callback([f, &flags, &row] { flags.exit_code = run_knob(row.name, row.audit, row.cases, *f, flags); });
   }
 }
 
