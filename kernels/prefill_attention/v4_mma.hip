@@ -40,7 +40,13 @@ struct PrefillV4Shape {
   // All in bytes from here. A block of 16 channels of the totals is 8 KiB.
   static constexpr int kQueryBytes = 2 * kQueryElements, kBlockBytes = kRows * hip::kTile * 4,
                        kTileBytes = 2 * kv_tile_elements(kHeadDim), kBlocks = kHeadDim / hip::kTile;
-  static constexpr int kRoomBytes = (kRoom == Room::kAlone ? hip::kLdsBytes : hip::kLdsBytesForTwo) - kQueryBytes;
+  /// m and l of the totals, two floats a row. Wave 32: eight registers of a lane, which it has no more of. (On host,
+  /// whose LDS is that of gfx942, they may stay there.)
+  static constexpr bool kRowTotalsInLds =
+      kWave == 32 && kRoom != Room::kNoTotals && kQueryBytes + 2 * kTileBytes + 8 * kRows <= hip::kLdsBytes;
+  static constexpr int kRowTotalBytes = kRowTotalsInLds ? 8 * kRows : 0;
+  static constexpr int kRoomBytes =
+      (kRoom == Room::kAlone ? hip::kLdsBytes : hip::kLdsBytesForTwo) - kQueryBytes - kRowTotalBytes;
   /// Wave 32: three buffers do as well as four, and totals are worth more than the fourth.
   static constexpr int kLeftBlocks = (kRoomBytes - 3 * kTileBytes) / kBlockBytes;
   static constexpr int kNearBlocks = kRoom == Room::kNoTotals || kWave == 64 || kLeftBlocks < 0 ? 0
@@ -48,7 +54,8 @@ struct PrefillV4Shape {
                                                                                                 : kBlocks;
   static constexpr int kBuffers = kv_buffers(kWave, kHeadDim, kRoomBytes - kNearBlocks * kBlockBytes);
   static constexpr int kTileElements = kBuffers * kv_tile_elements(kHeadDim);
-  static constexpr int kLdsElements = kTileElements + kQueryElements + kNearBlocks * kBlockBytes / 2;
+  static constexpr int kNearElements = kNearBlocks * kBlockBytes / 2;
+  static constexpr int kLdsElements = kTileElements + kQueryElements + kNearElements + kRowTotalBytes / 2;
   static constexpr int kWavesPerSimd = 2;
   static constexpr bool kExists = kRoom != Room::kAlone || kNearBlocks == kBlocks;
 };
@@ -98,7 +105,15 @@ __global__ void GRETA_LAUNCH_BOUNDS(Shape::kWaves* kWave, Shape::kWavesPerSimd)
   const Totals total_o = {
       reinterpret_cast<float*>(lds + Shape::kTileElements + Shape::kQueryElements) + wave * Totals::kNearFloats,
       workspace + (block * Shape::kWaves + static_cast<size_t>(wave)) * Totals::kFarFloats};
-  typename Tile::PerRow total_m = {}, total_l = {};
+  [[maybe_unused]] typename Tile::PerRow total_m = {}, total_l = {};
+  [[maybe_unused]] auto* const row_totals =
+      reinterpret_cast<float*>(lds + Shape::kTileElements + Shape::kQueryElements + Shape::kNearElements) +
+      wave * 2 * Tile::kRows;
+  const auto each_row = [&](auto&& visit) {
+    GRETA_UNROLL
+    for (int n = 0; n < Shape::kFragments * Tile::kLaneRows; ++n) visit(n / Tile::kLaneRows, n % Tile::kLaneRows);
+  };
+  const auto place = [](int f, int slot) { return 2 * (16 * f + Tile::row_in_fragment(slot)); };
   typename Tile::State state;
   Tile::reset(state);
   for (int tile = 0; tile * kAttentionTile < n_keys; ++tile) {
@@ -133,16 +148,22 @@ __global__ void GRETA_LAUNCH_BOUNDS(Shape::kWaves* kWave, Shape::kWavesPerSimd)
         Tile::finish_split(state);
         if (kSplits && tile >= kSplitTiles) {
           const int split = tile / kSplitTiles * kAttentionSplit;
+          if constexpr (Shape::kRowTotalsInLds)
+            each_row([&](int f, int slot) {
+              const Pack<float, 2> row = load_pack<2>(row_totals + place(f, slot));
+              total_m[f][slot] = row.v[0], total_l[f][slot] = row.v[1];
+            });
           Tile::template merge_split<kExp>(state, total_m, total_l, total_o,
                                            [&](int f, int slot) { return row_keys(f, slot) > split; });
         }
         if (!last) {
           Tile::store_total(total_o, state.o);
-          GRETA_UNROLL
-          for (int n = 0; n < Shape::kFragments * Tile::kLaneRows; ++n) {
-            const int f = n / Tile::kLaneRows, slot = n % Tile::kLaneRows;
-            total_m[f][slot] = state.m[f][slot], total_l[f][slot] = state.l[f][slot];
-          }
+          each_row([&](int f, int slot) {
+            if constexpr (!Shape::kRowTotalsInLds)
+              total_m[f][slot] = state.m[f][slot], total_l[f][slot] = state.l[f][slot];
+            else if (Tile::lane_key() == 0)  // of the lanes of a row one
+              store_pack<2>(row_totals + place(f, slot), Pack<float, 2>{{state.m[f][slot], state.l[f][slot]}});
+          });
           Tile::reset(state);
         }
       }

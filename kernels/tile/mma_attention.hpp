@@ -361,7 +361,9 @@ struct MmaAttention {
   }
 
   /// Merges a finished split into the total of those before it (m, l, and o in memory): the state becomes their sum. A
-  /// row for which takes(f, slot) does not hold, because it sees no key of the split, keeps the total's bits.
+  /// row for which takes(f, slot) does not hold, because it sees no key of the split, keeps the total's bits. Wave 32
+  /// spares the selects: such a row's o is +0, and total * 1 + 0 * -0 is the total, a total of -0 too. (Of the same the
+  /// gfx942 compiler makes spills.)
   template <ExpMode kExp, int kNear, class Takes>
   __device__ static __forceinline__ void merge_split(State& split, const PerRow& total_m, const PerRow& total_l,
                                                      const Totals<kNear>& total_o, Takes&& takes) {
@@ -376,6 +378,7 @@ struct MmaAttention {
       take[f][r] = takes(f, r);
       split.m[f][r] = take[f][r] ? m : total_m[f][r];
       split.l[f][r] = take[f][r] ? l : total_l[f][r];
+      if constexpr (kWave == 32) a[f][r] = take[f][r] ? a[f][r] : 1.0f, b[f][r] = take[f][r] ? b[f][r] : -0.0f;
     }
     const auto merge = [&](int f, int c, int i, const Pack<float, 4>& before) {
       GRETA_UNROLL
@@ -383,7 +386,7 @@ struct MmaAttention {
         const int r = slot_of(i + j);
         float& o = split.o[f][c].v[i + j];
         const float merged = fmaf(before.v[j], a[f][r], o * b[f][r]);
-        o = take[f][r] ? merged : before.v[j];
+        o = kWave == 32 || take[f][r] ? merged : before.v[j];
       }
     };
     // What comes from far is sent for first, and needed after what is near. Without a near part the compiler's own
