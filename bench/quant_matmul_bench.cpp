@@ -2,9 +2,10 @@
 // is outside the timed launches; its time stands beside them (prelude_us), and it has rows of its own
 // (quantize_activations_bench.cpp).
 //
-// Rungs "gemm_v2_*" are none of the ladder (kernels/quant_matmul/gemm_v2_variants.hpp). "narrow" and "tall" are v2 in
-// other shapes. "free" is v2 with as many splits as make it fastest, summed in any order, hence with bits of its own
-// for every problem, device and launch: the measure of what one order costs. It needs an f32 Y: rows "..._f32".
+// Rungs "gemm_v2_*" and "gemm_v3_free" are none of the ladder (kernels/quant_matmul/gemm_variants.hpp). "narrow" and
+// "tall" are v2 in other shapes. "v2_free" is v2 with as many splits as make it fastest, summed in any order, hence
+// with bits of its own for every problem, device and launch; "v3_free" is v3 with a chain a wave: the measure of what
+// one order costs. v2_free needs an f32 Y: rows "..._f32".
 #include "kernels/quant_matmul/quant_matmul.hpp"
 
 #include <fmt/format.h>
@@ -16,7 +17,7 @@
 #include "bench/matmul_inputs.hpp"
 #include "bench/prelude.hpp"
 #include "bench/timing.hpp"
-#include "kernels/quant_matmul/gemm_v2_variants.hpp"
+#include "kernels/quant_matmul/gemm_variants.hpp"
 #include "reference/quant_matmul.hpp"
 #include "verify/matrix_calibration.hpp"
 
@@ -76,6 +77,12 @@ void launch_free(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMa
 }
 constexpr const char* kNarrow = "128 tokens x 64 rows, two workgroups on a CU";
 constexpr const char* kTall = "256 tokens x 64 rows";
+template <DType kType>
+std::string few_rows(const QuantMatmulProblem& p) {
+  const std::string refusal = free_sums<kType>(p);
+  return refusal.empty() && p.m > 64 ? fmt::format("m must be at most 64, got {}", p.m) : refusal;
+}
+constexpr const char* kWaveChain = "a superblock a wave, every wave its own chain";
 constexpr const char* kSplit = "superblocks of a tile dealt out, sums added in any order";
 constexpr QuantMatmulRung kVariants[] = {
     {"gemm_v2_narrow", gemm_v2_narrow, many_rows<DType::kQ4K>, "q4_k_i8", kNarrow},
@@ -87,6 +94,9 @@ constexpr QuantMatmulRung kVariants[] = {
     {"gemm_v2_free", launch_free<0>, free_sums<DType::kQ4K>, "q4_k_i8_free", kSplit},
     {"gemm_v2_free", launch_free<0>, free_sums<DType::kQ6K>, "q6_k_i8_free", kSplit},
     {"gemm_v2_free", launch_free<0>, free_sums<DType::kQ8_0>, "q8_0_i8_free", kSplit},
+    {"gemm_v3_free", gemm_v3_free, few_rows<DType::kQ4K>, "q4_k_i8_free", kWaveChain},
+    {"gemm_v3_free", gemm_v3_free, few_rows<DType::kQ6K>, "q6_k_i8_free", kWaveChain},
+    {"gemm_v3_free", gemm_v3_free, few_rows<DType::kQ8_0>, "q8_0_i8_free", kWaveChain},
     // Fixed counts: whether the count that v2_free chooses is a good one.
     {"gemm_v2_free2", launch_free<2>, free_sums<DType::kQ4K>, "q4_k_i8_free", kSplit},
     {"gemm_v2_free4", launch_free<4>, free_sums<DType::kQ4K>, "q4_k_i8_free", kSplit},
@@ -189,7 +199,7 @@ void add_cases(std::vector<BenchCase>& to, const std::string& name, const QuantM
     if (!wanted(c.rung)) continue;
     c.first_rung = std::exchange(first, false);
     if (verify::on_matrix_machine(c.arithmetic)) c.compute = Compute::kMatrix;
-    if (p.quantised() && !gemv && has(c.rung, "_v2")) c.compute = Compute::kI8Matrix;
+    if (p.quantised() && !gemv && !has(c.rung, "_v1")) c.compute = Compute::kI8Matrix;
     to.push_back(std::move(c));
   }
 }
@@ -199,9 +209,9 @@ void add_problem(std::vector<BenchCase>& to, const std::string& name, const Quan
   });
 }
 
-/// With outputs of f32, as the variant without an order of summing needs: v2, and beside it the variants.
+/// With outputs of f32, as the variant without an order of summing needs: v2 and v3, and beside them the variants.
 void add_beside_free(std::vector<BenchCase>& to, const std::string& name, const QuantMatmulProblem& p, bool on_host) {
-  add_cases(to, name, p, on_host, [](const std::string& rung) { return has(rung, "gemm") && has(rung, "_v2"); });
+  add_cases(to, name, p, on_host, [](const std::string& rung) { return has(rung, "gemm") && !has(rung, "_v1"); });
 }
 
 }  // namespace

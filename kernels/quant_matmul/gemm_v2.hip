@@ -14,9 +14,9 @@
 //           lane. Steps of kInt8Step columns in two LDS buffers with one barrier a step: the loads of the next step are
 //           under way in registers (sm_90a: activations as background copies) while this step's products run.
 //           LDS rows: kernels/tile/int8_tile.hpp. The workgroup itself: int8_gemm.hpp.
-//           Benchmarks have two more shapes for many rows of X (gemm_v2_variants.hpp), with the same bits.
+//           Benchmarks have two more shapes for many rows of X (gemm_variants.hpp), with the same bits.
 // From v1   matrix tiles instead of dot products on the vector units; two buffers instead of one.
-#include "kernels/quant_matmul/gemm_v2_variants.hpp"
+#include "kernels/quant_matmul/gemm_variants.hpp"
 #include "kernels/quant_matmul/int8_gemm.hpp"
 
 namespace greta {

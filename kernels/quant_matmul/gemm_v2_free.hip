@@ -8,7 +8,7 @@
 //           (Atomics of sm_90a flush subnormal sums: the bound does not hold for outputs below 2^-126.)
 // Placement tiles as v2 chooses them; workgroups of one split side by side, so that a tile's additions are far apart.
 // From v2   a tile's superblocks dealt out to several workgroups.
-#include "kernels/quant_matmul/gemm_v2_variants.hpp"
+#include "kernels/quant_matmul/gemm_variants.hpp"
 #include "kernels/quant_matmul/int8_gemm.hpp"
 
 namespace greta {

@@ -1,5 +1,5 @@
-// Variants of quantised GEMM v2 that stand outside the ladder: neither models nor `greta verify` run them. Benchmarks
-// do, beside v2: shapes to choose from, and what exactness costs.
+// Variants of quantised GEMM that stand outside the ladder: neither models nor `greta verify` run them. Benchmarks do,
+// beside v2 and v3: shapes to choose from, and what exactness costs.
 #pragma once
 
 #include "kernels/quant_matmul/quant_matmul.hpp"
@@ -19,6 +19,11 @@ void gemm_v2_tall(hip::Stream& stream, const QuantMatmulProblem& problem, const 
 /// particular; any split and order stays within the bound of v2's own arithmetic (gemm_v2_free.hip).
 void gemm_v2_free(hip::Stream& stream, const QuantMatmulProblem& problem, const QuantMatmulArgs& args,
                   int64_t splits = 0);
+
+/// v3 freed from one order of summing: every wave sums its own superblocks in registers, and a workgroup adds the sums
+/// of its waves at its end. Bits of its own, which the number of waves decides; within the bound of v3's arithmetic, for
+/// the reason that gemm_v2_free's are. Any y.
+void gemm_v3_free(hip::Stream& stream, const QuantMatmulProblem& problem, const QuantMatmulArgs& args);
 
 /// Splits for `tiles` tiles of `superblocks` superblocks on a device that holds `workgroups` at once: the fewest with
 /// the least rounds x (superblocks of a workgroup + what it costs to begin and end one).

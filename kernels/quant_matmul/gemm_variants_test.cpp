@@ -1,5 +1,5 @@
 // Variants of v2 outside the ladder: shapes with v2's bits, and sums in any order within a distance of them.
-#include "kernels/quant_matmul/gemm_v2_variants.hpp"
+#include "kernels/quant_matmul/gemm_variants.hpp"
 
 #include <algorithm>
 
@@ -34,6 +34,17 @@ std::vector<float> run(const Case& c, Launch launch, int launches = 1) {
   return floats_of(stream, y);
 }
 
+/// Far below what one of 40 blocks of a row adds.
+void expect_near(const std::vector<float>& want, const std::vector<float>& got, const std::string& label) {
+  float largest = 0, apart = 0;
+  for (size_t i = 0; i < want.size(); ++i) {
+    largest = std::max(largest, std::abs(want[i]));
+    apart = std::max(apart, std::abs(got[i] - want[i]));
+    ASSERT_TRUE(std::isfinite(got[i])) << i << " of " << label;
+  }
+  EXPECT_LT(apart, 1e-5f * largest) << label;
+}
+
 constexpr DType kQuantised[] = {DType::kQ4K, DType::kQ6K, DType::kQ8_0};
 
 TEST(QuantMatmulVariants, ShapesHaveTheBitsOfPlainLoopsUnderEverySchedule) {
@@ -62,19 +73,13 @@ TEST(QuantMatmulVariants, AnySplitsAreNearPlainLoops) {
       for (const int64_t splits : {0, 1, 2, 3, 5, 9}) {
         const auto got = run(
             c, [&](hip::Stream& s, const auto& p, const auto& args) { gemm_v2_free(s, p, args, splits); }, 2);
-        if (splits == 1) {
-          EXPECT_EQ(difference(want, got), "") << to_line(c.p);
-          continue;
-        }
-        float largest = 0, apart = 0;
-        for (size_t i = 0; i < want.size(); ++i) {
-          largest = std::max(largest, std::abs(want[i]));
-          apart = std::max(apart, std::abs(got[i] - want[i]));
-          ASSERT_TRUE(std::isfinite(got[i])) << i << " of " << splits << " splits, " << to_line(c.p);
-        }
-        // Far below what one of 40 blocks of a row adds.
-        EXPECT_LT(apart, 1e-5f * largest) << splits << " splits, " << to_line(c.p);
+        const std::string label = std::to_string(splits) + " splits, " + to_line(c.p);
+        if (splits == 1)
+          EXPECT_EQ(difference(want, got), "") << label;
+        else
+          expect_near(want, got, label);
       }
+      expect_near(want, run(c, gemm_v3_free, 2), "a chain a wave, " + to_line(c.p));
     }
 }
 

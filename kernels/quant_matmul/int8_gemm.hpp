@@ -13,22 +13,6 @@
 namespace greta {
 namespace int8_gemm {
 
-/// Sums of 32 activations as 64 hi + lo, bytes.
-struct SplitSums {
-  uint32_t hi[2], lo[2];
-};
-__device__ __forceinline__ SplitSums split_sums(const Words4 (&sums)[2]) {
-  SplitSums s = {};
-  GRETA_UNROLL
-  for (int j = 0; j < 8; ++j) {
-    const uint32_t pair = sums[j / 4].v[j % 4];
-    const int sum = (static_cast<int>(pair << 16) >> 16) + (static_cast<int>(pair) >> 16);
-    s.hi[j / 4] |= (static_cast<uint32_t>(sum >> 6) & 0xffu) << (8 * (j % 4));
-    s.lo[j / 4] |= (static_cast<uint32_t>(sum) & 0x3fu) << (8 * (j % 4));
-  }
-  return s;
-}
-
 /// What a superblock has once of a token and of a row, to its place in LDS. Functions, not lambdas: of lambdas the
 /// gfx942 compiler makes a second loop of products for the steps that have them.
 template <class T>

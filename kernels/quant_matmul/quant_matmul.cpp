@@ -9,6 +9,7 @@ void gemv_v3(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemv_v2(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemm_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemm_v2(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
+void gemm_v3(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemv_float_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemm_float_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemv_float_v2(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
@@ -16,8 +17,13 @@ void gemm_float_v2(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArg
 
 namespace {
 
-/// Above this many rows of X a weight tile is shared by enough tokens to be worth unpacking into LDS.
-constexpr int64_t kGemvRows = 8;
+/// Above this many rows of X a weight tile is shared by enough tokens to be worth a gemm; on GPUs, of types with a
+/// GEMM v3 that is faster than eight rows of gemv, half as many (H200: docs/experiments_quant_matmul.md).
+int64_t gemv_rows(const QuantMatmulProblem& p) {
+  return hip::platform_name() != "host" && (p.weights == DType::kQ4K || p.weights == DType::kQ6K) ? 4 : 8;
+}
+/// Up to as many, waiting for weights takes longer than multiplying.
+constexpr int64_t kFewRows = 64;
 
 std::string only(const QuantMatmulProblem& p, DType weights) {
   return p.weights == weights
@@ -27,6 +33,13 @@ std::string only(const QuantMatmulProblem& p, DType weights) {
 std::string q4_k(const QuantMatmulProblem& p) { return only(p, DType::kQ4K); }
 std::string q6_k(const QuantMatmulProblem& p) { return only(p, DType::kQ6K); }
 std::string q8_0(const QuantMatmulProblem& p) { return only(p, DType::kQ8_0); }
+/// Rungs made for few rows of X.
+template <std::string (*kAccepts)(const QuantMatmulProblem&)>
+std::string few_rows(const QuantMatmulProblem& p) {
+  std::string refusal = kAccepts(p);
+  if (refusal.empty() && p.m > kFewRows) refusal = "m must be at most 64, got " + std::to_string(p.m);
+  return refusal;
+}
 std::string floats(const QuantMatmulProblem& p) {
   return !p.quantised() ? std::string() : "weights must be f16, bf16 or f32, got " + std::string(dtype_name(p.weights));
 }
@@ -44,20 +57,24 @@ constexpr const char* kGemv = "eight lanes a superblock, integer partial sums th
 constexpr const char* kGemv2 = "loads of several rows in flight, sums reduced in registers";
 constexpr const char* kGemm = "weight tile unpacked to bytes in LDS, shared by 16 to 64 tokens";
 constexpr const char* kGemm2 = "int8 matrix tiles, two LDS buffers";
+constexpr const char* kGemm3 = "a superblock a wave, operands straight from memory, few rows of X";
 constexpr QuantMatmulRung kLadder[] = {
     {"gemv_q4_k_v1", gemv_v1, q4_k, "q4_k_i8", kGemv},
     {"gemv_q4_k_v2", gemv_v2, q4_k, "q4_k_i8", kGemv2},
     {"gemv_q4_k_v3", gemv_v3, q4_k, "q4_k_i8", "four lanes a superblock: scales decoded once for 64 values"},
     {"gemm_q4_k_v1", gemm_v1, q4_k, "q4_k_i8", kGemm},
     {"gemm_q4_k_v2", gemm_v2, q4_k, "q4_k_i8", kGemm2},
+    {"gemm_q4_k_v3", gemm_v3, few_rows<q4_k>, "q4_k_i8", kGemm3},
     {"gemv_q6_k_v1", gemv_v1, q6_k, "q6_k_i8", kGemv},
     {"gemv_q6_k_v2", gemv_v2, q6_k, "q6_k_i8", kGemv2},
     {"gemm_q6_k_v1", gemm_v1, q6_k, "q6_k_i8", kGemm},
     {"gemm_q6_k_v2", gemm_v2, q6_k, "q6_k_i8", kGemm2},
+    {"gemm_q6_k_v3", gemm_v3, few_rows<q6_k>, "q6_k_i8", kGemm3},
     {"gemv_q8_0_v1", gemv_v1, q8_0, "q8_0_i8", kGemv},
     {"gemv_q8_0_v2", gemv_v2, q8_0, "q8_0_i8", kGemv2},
     {"gemm_q8_0_v1", gemm_v1, q8_0, "q8_0_i8", kGemm},
     {"gemm_q8_0_v2", gemm_v2, q8_0, "q8_0_i8", kGemm2},
+    {"gemm_q8_0_v3", gemm_v3, few_rows<q8_0>, "q8_0_i8", kGemm3},
     {"gemv_float_v1", gemv_float_v1, floats, "f32_lanes64", "a thread a logical lane (or two), tree through LDS"},
     {"gemm_float_v1", gemm_float_v1, floats, "f32_lanes64", "4 weight rows x 4 tokens in registers"},
     {"gemv_float_v2", gemv_float_v2, matrix_tiles, "mma_f32",
@@ -66,16 +83,24 @@ constexpr QuantMatmulRung kLadder[] = {
      "matrix tiles out of LDS, the next tiles copied meanwhile"},
 };
 
+/// Whether gemm v3, which reads every weight tile again for each few tokens, is faster than v2, whose workgroups are a
+/// tile of 64 weight rows each (H200: docs/experiments_quant_matmul.md).
+bool better_a_superblock_a_wave(const QuantMatmulProblem& p) {
+  const bool few_workgroups = (p.n_out + 63) / 64 < hip::device_info().compute_units;
+  return p.m <= kFewRows && (few_workgroups || (p.m <= 16 && p.weights != DType::kQ8_0));
+}
+
 }  // namespace
 
 std::span<const QuantMatmulRung> quant_matmul_ladder() { return kLadder; }
 
 const QuantMatmulRung& quant_matmul_default_rung(const QuantMatmulProblem& problem) {
-  const bool gemm = problem.m > kGemvRows, host = hip::platform_name() == "host";
+  const bool gemm = problem.m > gemv_rows(problem), host = hip::platform_name() == "host";
   const QuantMatmulRung* chosen = nullptr;
   for (const QuantMatmulRung& rung : kLadder)
     if (rung.accepts(problem).empty() && std::string_view(rung.name).starts_with(gemm ? "gemm" : "gemv") &&
-        !(chosen && host && std::string_view(chosen->arithmetic) == rung.arithmetic))
+        !(chosen && host && std::string_view(chosen->arithmetic) == rung.arithmetic) &&
+        !(rung.launch == gemm_v3 && !better_a_superblock_a_wave(problem)))
       chosen = &rung;
   if (chosen) return *chosen;
   throw_invalid("quant_matmul: no rung for weights " + std::string(dtype_name(problem.weights)));

@@ -7,6 +7,7 @@ namespace greta {
 void gemv_v2_group(hip::Stream&, const QuantMatmulGroupProblem&, const QuantMatmulGroupArgs&);
 void gemv_v3_group(hip::Stream&, const QuantMatmulGroupProblem&, const QuantMatmulGroupArgs&);
 void gemm_v2_group(hip::Stream&, const QuantMatmulGroupProblem&, const QuantMatmulGroupArgs&);
+void gemm_v3_group(hip::Stream&, const QuantMatmulGroupProblem&, const QuantMatmulGroupArgs&);
 void gemv_float_v2_group(hip::Stream&, const QuantMatmulGroupProblem&, const QuantMatmulGroupArgs&);
 void gemm_float_v2_group(hip::Stream&, const QuantMatmulGroupProblem&, const QuantMatmulGroupArgs&);
 
@@ -25,10 +26,13 @@ std::string as_single(const char* name, const QuantMatmulGroupProblem& p) {
 constexpr QuantMatmulGroupRung kLadder[] = {
     GRETA_GROUP_RUNG("gemv_q4_k_v3", gemv_v3_group, "q4_k_i8"),
     GRETA_GROUP_RUNG("gemm_q4_k_v2", gemm_v2_group, "q4_k_i8"),
+    GRETA_GROUP_RUNG("gemm_q4_k_v3", gemm_v3_group, "q4_k_i8"),
     GRETA_GROUP_RUNG("gemv_q6_k_v2", gemv_v2_group, "q6_k_i8"),
     GRETA_GROUP_RUNG("gemm_q6_k_v2", gemm_v2_group, "q6_k_i8"),
+    GRETA_GROUP_RUNG("gemm_q6_k_v3", gemm_v3_group, "q6_k_i8"),
     GRETA_GROUP_RUNG("gemv_q8_0_v2", gemv_v2_group, "q8_0_i8"),
     GRETA_GROUP_RUNG("gemm_q8_0_v2", gemm_v2_group, "q8_0_i8"),
+    GRETA_GROUP_RUNG("gemm_q8_0_v3", gemm_v3_group, "q8_0_i8"),
     GRETA_GROUP_RUNG("gemv_float_v2", gemv_float_v2_group, "mma_f32"),
     GRETA_GROUP_RUNG("gemm_float_v2", gemm_float_v2_group, "mma_f32"),
 };

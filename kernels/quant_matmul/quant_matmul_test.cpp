@@ -210,8 +210,18 @@ TEST(QuantMatmul, DefaultRungGoesByRowsAndType) {
   const std::string rung = hip::platform_name() == "host" ? "_v1" : "_v2";
   EXPECT_EQ(quant_matmul_default_rung({.m = 1, .weights = DType::kQ4K}).name,
             std::string(hip::platform_name() == "host" ? "gemv_q4_k_v1" : "gemv_q4_k_v3"));
-  EXPECT_EQ(quant_matmul_default_rung({.m = 8, .weights = DType::kQ6K}).name, "gemv_q6_k" + rung);
-  EXPECT_EQ(quant_matmul_default_rung({.m = 9, .weights = DType::kQ8_0}).name, "gemm_q8_0" + rung);
+  EXPECT_EQ(quant_matmul_default_rung({.m = 4, .weights = DType::kQ6K}).name, "gemv_q6_k" + rung);
+  EXPECT_EQ(quant_matmul_default_rung({.m = 8, .weights = DType::kQ8_0}).name, "gemv_q8_0" + rung);
+  const std::string few = hip::platform_name() == "host" ? "_v1" : "_v3";
+  EXPECT_EQ(quant_matmul_default_rung({.m = 8, .weights = DType::kQ4K}).name,
+            std::string(hip::platform_name() == "host" ? "gemv_q4_k_v1" : "gemm_q4_k_v3"));
+  EXPECT_EQ(quant_matmul_default_rung({.m = 9, .weights = DType::kQ8_0}).name, "gemm_q8_0" + few);
+  EXPECT_EQ(quant_matmul_default_rung({.m = 64, .weights = DType::kQ6K}).name, "gemm_q6_k" + few);
+  EXPECT_EQ(quant_matmul_default_rung({.m = 65, .weights = DType::kQ6K}).name, "gemm_q6_k" + rung);
+  // So many outputs that v2 has a workgroup for every CU: only K-quants of few rows are faster with v3.
+  EXPECT_EQ(quant_matmul_default_rung({.m = 16, .n_out = 1 << 17, .weights = DType::kQ4K}).name, "gemm_q4_k" + few);
+  EXPECT_EQ(quant_matmul_default_rung({.m = 17, .n_out = 1 << 17, .weights = DType::kQ4K}).name, "gemm_q4_k" + rung);
+  EXPECT_EQ(quant_matmul_default_rung({.m = 16, .n_out = 1 << 17, .weights = DType::kQ8_0}).name, "gemm_q8_0" + rung);
   EXPECT_STREQ(quant_matmul_default_rung({.m = 9, .weights = DType::kF32}).name, "gemm_float_v1");
   EXPECT_STREQ(quant_matmul_default_rung({.m = 9, .weights = DType::kF16}).name, "gemm_float_v2");
   EXPECT_STREQ(quant_matmul_default_rung({.m = 8, .weights = DType::kBF16, .x = DType::kBF16}).name, "gemv_float_v2");

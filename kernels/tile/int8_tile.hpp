@@ -85,6 +85,22 @@ __device__ __forceinline__ hip::FragmentB8 load_int8_b_depth8(const int8_t* rows
       [](int wave, int lane, int i) { return hip::tile8_b_k(wave, lane, i); });
 }
 
+/// Sums of 32 activations as 64 hi + lo, bytes.
+struct SplitSums {
+  uint32_t hi[2], lo[2];
+};
+__device__ __forceinline__ SplitSums split_sums(const Words4 (&sums)[2]) {
+  SplitSums s = {};
+  GRETA_UNROLL
+  for (int j = 0; j < 8; ++j) {
+    const uint32_t pair = sums[j / 4].v[j % 4];
+    const int sum = (static_cast<int>(pair << 16) >> 16) + (static_cast<int>(pair) >> 16);
+    s.hi[j / 4] |= (static_cast<uint32_t>(sum >> 6) & 0xffu) << (8 * (j % 4));
+    s.lo[j / 4] |= (static_cast<uint32_t>(sum) & 0x3fu) << (8 * (j % 4));
+  }
+  return s;
+}
+
 /// 16 bytes to a place in a tile (a multiple of 8 on gfx942, whose stride is odd in 16-byte units).
 __device__ __forceinline__ void store_int8_run(int8_t* to, const Words4& run) {
   if constexpr (kInt8Stride % 16 == 0) {

@@ -5,7 +5,7 @@
 //                  (extents.hpp) and choose the element-wise variant of a kernel otherwise. Both give the same bits.
 //   load16<A>(p)   16 bytes from an address that is a multiple of A only: quantised blocks have 34, 144 or 210
 //                  bytes. gfx942 loads dwordx4 from any address; sm_90a needs natural alignment and gets 4-byte loads
-//                  (A = 4) or 4-byte loads shifted into place (A = 2).
+//                  (A = 4) or 4-byte loads shifted into place (A = 2). load8<A>(p): 8 bytes.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +22,7 @@ struct alignas(sizeof(T) * N) Pack {
   T v[N];
 };
 using Words4 = Pack<uint32_t, 4>;
+using Words2 = Pack<uint32_t, 2>;
 
 template <int N, class T>
 __device__ __forceinline__ Pack<std::remove_const_t<T>, N> load_pack(T* from) {
@@ -82,6 +83,24 @@ __device__ __forceinline__ Words4 load16(const void* from) {
            __funnelshift_r(words[2], words[3], shift), __funnelshift_r(words[3], last, shift)}};
 #else
   Words4 words;
+  __builtin_memcpy(&words, __builtin_assume_aligned(from, kAlign), sizeof words);
+  return words;
+#endif
+}
+
+/// 8 bytes, likewise: from a multiple of 8 or of 2.
+template <int kAlign>
+__device__ __forceinline__ Words2 load8(const void* from) {
+  static_assert(kAlign == 2 || kAlign == 8);
+#if defined(__CUDACC__)
+  if constexpr (kAlign == 8) return *static_cast<const Words2*>(from);
+  const auto address = reinterpret_cast<uintptr_t>(from);
+  const auto* words = reinterpret_cast<const uint32_t*>(address & ~uintptr_t{3});
+  const uint32_t last = static_cast<const uint16_t*>(from)[3];
+  const unsigned shift = static_cast<unsigned>(address & 2) * 8;
+  return {{__funnelshift_r(words[0], words[1], shift), __funnelshift_r(words[1], last, shift)}};
+#else
+  Words2 words;
   __builtin_memcpy(&words, __builtin_assume_aligned(from, kAlign), sizeof words);
   return words;
 #endif
