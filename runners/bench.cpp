@@ -1,8 +1,10 @@
 // greta bench: times every rung through Google Benchmark and judges the rows.
 #include "bench/driver.hpp"
 
+#include <iostream>
 #include <memory>
 
+#include "results/bench_page.hpp"
 #include "results/store.hpp"
 #include "runners/command_line.hpp"
 #include "runners/model_bench.hpp"
@@ -21,7 +23,7 @@ std::string repeat_words(const CommonFlags& flags) {
 }
 
 struct BenchFlags {
-  std::string filter, model, shape;
+  std::string filter, model, shape, page;
   std::vector<int64_t> prompts, cached;
   EngineFlags engine;
 };
@@ -45,7 +47,20 @@ ModelBench model_bench(const CommonFlags& flags, const BenchFlags& f) {
   return bench;
 }
 
+/// Tables of a file of records instead of a run.
+int print_page(const std::string& records) {
+  const results::StoredFile file = results::read_records(records);
+  if (!file.bad_lines.empty()) throw_invalid("bench --page " + records + ": " + file.bad_lines.front());
+  std::cout
+      << "# Measured speed\n\nMade by `greta bench --page " << records
+      << "`; do not edit. Medians of launches back to back, inputs cold\nunless a row says otherwise; ceilings of "
+         "the same run. Every row's answer was checked.\n\n"
+      << results::bench_page(file.runs);
+  return kGreen;
+}
+
 int run_bench(const CommonFlags& flags, const BenchFlags& f, const std::vector<std::string>& extras) {
+  if (!f.page.empty()) return print_page(f.page);
   for (const std::string& extra : extras)
     if (!extra.starts_with("--benchmark_"))
       throw_invalid("unknown argument '" + extra +
@@ -87,6 +102,8 @@ void register_bench(Command app, CommonFlags& flags) {
       .delimiter(',')
       .not_negative()
       .type_name("N,..");
+  verb.option("--page", f->page, "instead: print the tables of a file of records (--json) as Markdown")
+      .type_name("FILE");
   f->engine.add(verb);
   // Google Benchmark's flags are unknown here. Unknown flags stay with the verb only when nothing falls through to the
   // program, so the verb has the common flags itself.

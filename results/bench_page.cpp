@@ -1,0 +1,124 @@
+#include "results/bench_page.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "kernels/hip/error.hpp"
+
+namespace greta::results {
+namespace {
+
+struct Row {
+  const Record* record;
+  std::string exp;
+
+  std::string name() const { return fmt::format("{}/{}/{}/{}", record->kernel, record->rung, record->case_name, exp); }
+  bool free() const { return record->rung.find("_free") != std::string::npos; }
+  bool measured() const { return record->outcome.verdict == Verdict::kPass; }
+  double number(const char* key) const {
+    const auto it = record->measured.find(key);
+    return it == record->measured.end() ? 0 : number_from(*it);
+  }
+};
+
+std::string exp_of(const Record& record) {
+  const auto exp = record.config.find("exp");
+  return exp != record.config.end() && exp->is_string() ? exp->get<std::string>() : "";
+}
+
+/// Three significant digits.
+std::string figure(double value) { return value >= 100 ? fmt::format("{:.0f}", value) : fmt::format("{:.3g}", value); }
+
+std::string cell(double value) { return value == 0 ? " |" : fmt::format(" {} |", figure(value)); }
+
+std::string line_of(const Row& row) {
+  const Record& r = *row.record;
+  std::string line = fmt::format("| {} | {} |", r.case_name, r.rung);
+  if (!row.measured())
+    return line + fmt::format(" {}: {} | | | | | | |\n", verdict_name(r.outcome.verdict), r.outcome.reason);
+  line += cell(row.number("median_us")) + cell(100 * row.number("spread"));
+  for (const char* key : {"gb_per_s", "copy_pct", "tflop_per_s", "flop_pct", "tokens_per_s"})
+    line += cell(row.number(key));
+  return line + "\n";
+}
+
+/// Rows of one operator and one exp2, in order of their first measurement.
+using Group = std::vector<Row>;
+
+std::string tables(const std::vector<std::pair<std::string, Group>>& groups) {
+  std::string page;
+  for (const auto& [title, rows] : groups) {
+    page += fmt::format(
+        "\n## {}\n\n| row | rung | us | spread % | GB/s | % of copy | TFLOP/s | % of ceiling | tokens/s |\n", title);
+    page += "|---|---|---|---|---|---|---|---|---|\n";
+    for (const Row& row : rows) page += line_of(row);
+  }
+  return page;
+}
+
+std::string cost_of_exactness(const std::vector<std::pair<std::string, Group>>& groups) {
+  std::string page;
+  for (const auto& [title, rows] : groups) {
+    std::vector<std::string> cases;
+    std::map<std::string, std::pair<const Row*, const Row*>> fastest;  // exact, free
+    for (const Row& row : rows) {
+      if (!row.measured()) continue;
+      if (fastest.emplace(row.record->case_name, std::pair(nullptr, nullptr)).second)
+        cases.push_back(row.record->case_name);
+      auto& [exact, free] = fastest[row.record->case_name];
+      const Row*& best = row.free() ? free : exact;
+      if (!best || row.number("median_us") < best->number("median_us")) best = &row;
+    }
+    for (const std::string& name : cases) {
+      const auto [exact, free] = fastest[name];
+      if (!exact || !free) continue;
+      const double e = exact->number("median_us"), f = free->number("median_us");
+      page += fmt::format("| {} | {} | {} {} | {} {} | {:.1f} % |\n", title, name, exact->record->rung, figure(e),
+                          free->record->rung, figure(f), 100 * (e / f - 1));
+    }
+  }
+  if (page.empty()) return page;
+  return "\n## Cost of exactness\n\nThe fastest rung of one defined order against the fastest variant without, us.\n\n"
+         "| operator | row | exact | free | cost |\n|---|---|---|---|---|\n" +
+         page;
+}
+
+}  // namespace
+
+std::string bench_page(std::span<const StoredRun> runs) {
+  std::vector<std::pair<std::string, Group>> groups;
+  std::map<std::string, std::pair<size_t, size_t>> places;  // of a row's name: group, row
+  std::string sources;
+  for (const StoredRun& run : runs) {
+    bool used = false;
+    for (const StoredCase& c : run.cases) {
+      if (c.record.kind != "bench") continue;
+      used = true;
+      const Row row = {&c.record, exp_of(c.record)};
+      if (const auto it = places.find(row.name()); it != places.end()) {
+        groups[it->second.first].second[it->second.second] = row;
+        continue;
+      }
+      const std::string title =
+          row.exp.empty() ? c.record.kernel : fmt::format("{}, exp2 {}", c.record.kernel, row.exp);
+      auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.first == title; });
+      if (group == groups.end()) group = groups.insert(groups.end(), {title, {}});
+      places[row.name()] = {static_cast<size_t>(group - groups.begin()), group->second.size()};
+      group->second.push_back(row);
+    }
+    if (!used) continue;
+    std::string words;
+    for (const std::string& word : run.invocation)
+      words += word.find_first_of(" |^$*()") == std::string::npos ? " " + word : fmt::format(" '{}'", word);
+    std::string in_a_cell;
+    for (const char c : words) in_a_cell += c == '|' ? std::string("\\|") : std::string(1, c);  // a bar would end it
+    sources += fmt::format("| {} | {} | `greta{}` |\n", run.environment.device, run.environment.commit, in_a_cell);
+  }
+  if (groups.empty()) throw_invalid("no record of greta bench in the file; next: greta bench --json FILE");
+  return "| device | commit | command |\n|---|---|---|\n" + sources + cost_of_exactness(groups) + tables(groups);
+}
+
+}  // namespace greta::results

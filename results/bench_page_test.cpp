@@ -1,0 +1,55 @@
+#include "results/bench_page.hpp"
+
+#include <gtest/gtest.h>
+
+#include "kernels/hip/error.hpp"
+
+namespace greta::results {
+namespace {
+
+StoredCase bench_case(const char* rung, const char* row, double us, Outcome outcome = {Verdict::kPass, ""}) {
+  Record r;
+  r.kind = "bench", r.kernel = "prefill_attention", r.rung = rung, r.case_name = row;
+  r.measured["median_us"] = us, r.measured["spread"] = 0.021, r.measured["tflop_per_s"] = 296.4;
+  r.config["exp"] = "hw";
+  r.outcome = std::move(outcome);
+  return {r, 0.5};
+}
+StoredRun run_of(std::vector<StoredCase> cases) {
+  return {.run_id = "9f3c",
+          .invocation = {"bench", "--filter", "prefill|decode"},
+          .environment = {"cuda", "H200", "nvcc", "abc", "verified"},
+          .planned = {},
+          .cases = std::move(cases)};
+}
+
+TEST(BenchPage, RowsCostAndTheLastMeasurement) {
+  const std::vector<StoredRun> runs = {
+      run_of({bench_case("v3", "8k", 900), bench_case("v4", "8k", 150), bench_case("v4_free", "8k", 100)}),
+      run_of({bench_case("v4", "8k", 115)})};
+  const std::string page = bench_page(runs);
+  EXPECT_NE(page.find("| H200 | abc | `greta bench --filter 'prefill\\|decode'` |"), std::string::npos) << page;
+  EXPECT_NE(page.find("## prefill_attention, exp2 hw"), std::string::npos) << page;
+  EXPECT_NE(page.find("| 8k | v4 | 115 | 2.1 | | | 296 | | |"), std::string::npos) << page;
+  EXPECT_EQ(page.find("| 8k | v4 | 150"), std::string::npos) << "measured again since";
+  EXPECT_NE(page.find("| prefill_attention, exp2 hw | 8k | v4 115 | v4_free 100 | 15.0 % |"), std::string::npos)
+      << page;
+}
+
+TEST(BenchPage, WhatIsNotGreenShowsItsVerdictAndCountsNowhere) {
+  const std::vector<StoredRun> runs = {run_of({bench_case("v4", "8k", 10, {Verdict::kFail, "wrong answer"}),
+                                               bench_case("v3", "8k", 200), bench_case("v4_free", "8k", 100)})};
+  const std::string page = bench_page(runs);
+  EXPECT_NE(page.find("| 8k | v4 | FAIL: wrong answer |"), std::string::npos) << page;
+  EXPECT_NE(page.find("| v3 200 | v4_free 100 | 100.0 % |"), std::string::npos) << page;
+}
+
+TEST(BenchPage, WithoutRecordsThereIsNoPage) {
+  EXPECT_THROW(bench_page(std::vector<StoredRun>{run_of({})}), Error);
+  StoredCase gate = bench_case("v4", "8k", 1);
+  gate.record.kind = "gate";
+  EXPECT_THROW(bench_page(std::vector<StoredRun>{run_of({gate})}), Error);
+}
+
+}  // namespace
+}  // namespace greta::results
