@@ -13,6 +13,9 @@
 #include <string_view>
 #include <vector>
 
+/// Compiled once, in json_instance.cpp: every file that writes a record would compile its members again.
+extern template class nlohmann::basic_json<nlohmann::ordered_map>;
+
 namespace greta::results {
 
 inline constexpr int kSchemaVersion = 1;

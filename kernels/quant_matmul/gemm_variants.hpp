@@ -21,8 +21,8 @@ void gemm_v2_free(hip::Stream& stream, const QuantMatmulProblem& problem, const 
                   int64_t splits = 0);
 
 /// v3 freed from one order of summing: every wave sums its own superblocks in registers, and a workgroup adds the sums
-/// of its waves at its end. Bits of its own, which the number of waves decides; within the bound of v3's arithmetic, for
-/// the reason that gemm_v2_free's are. Any y.
+/// of its waves at its end. Bits of its own, which the number of waves decides; within the bound of v3's arithmetic,
+/// for the reason that gemm_v2_free's are. Any y.
 void gemm_v3_free(hip::Stream& stream, const QuantMatmulProblem& problem, const QuantMatmulArgs& args);
 
 /// Splits for `tiles` tiles of `superblocks` superblocks on a device that holds `workgroups` at once: the fewest with

@@ -30,8 +30,8 @@ using QuantMatmulRung = Rung<QuantMatmulProblem, QuantMatmulLaunch>;
 std::span<const QuantMatmulRung> quant_matmul_ladder();
 /// The rung the model uses: by types and shape, never by data; m decides gemv or gemm, not the arithmetic: it is that
 /// of the last rung that accepts the problem. GPUs run the last rung of that arithmetic (gemm v3 where it is the
-/// faster: few rows of X, or few workgroups of v2), host the first: lane exchanges and matrix tiles, which the GPUs have
-/// in hardware, cost it several times what plain loops do. The bits are the same.
+/// faster: few rows of X, or few workgroups of v2), host the first: lane exchanges and matrix tiles, which the GPUs
+/// have in hardware, cost it several times what plain loops do. The bits are the same.
 const QuantMatmulRung& quant_matmul_default_rung(const QuantMatmulProblem& problem);
 
 void quant_matmul(hip::Stream& stream, const QuantMatmulRung& rung, const QuantMatmulProblem& problem,
