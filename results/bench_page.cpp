@@ -86,9 +86,36 @@ std::string cost_of_exactness(const std::vector<std::pair<std::string, Group>>& 
          page;
 }
 
+std::string beside_peers(const std::vector<std::pair<std::string, Group>>& groups, const Json& peers) {
+  std::string page, sources;
+  for (const Json& peer : peers) {
+    const std::string kernel = peer.at("kernel"), name = peer.at("case"), figure_name = peer.at("figure"),
+                      of = peer.at("peer"), source = peer.at("source");
+    const Row* ours = nullptr;
+    for (const auto& [title, rows] : groups)
+      for (const Row& row : rows)
+        if (row.measured() && !row.free() && row.record->kernel == kernel && row.record->case_name == name &&
+            (!ours || row.number("median_us") < ours->number("median_us")))
+          ours = &row;
+    if (!ours)
+      throw_invalid(fmt::format("{} has a figure for {}/{}, of which there is no green record", of, kernel, name));
+    const double mine = ours->number(figure_name.c_str()), theirs = number_from(peer.at("value"));
+    const double share = figure_name == "median_us" ? theirs / mine : mine / theirs;
+    page += fmt::format("| {} | {} | {} | {} {} | {} | {} | {:.0f} % |\n", kernel, name, figure_name,
+                        ours->record->rung, figure(mine), of, figure(theirs), 100 * share);
+    const std::string line = fmt::format("* {}: {}\n", of, source);
+    if (sources.find(line) == std::string::npos) sources += line;
+  }
+  if (page.empty()) return page;
+  return "\n## Beside other programs\n\nMeasured on such a device on another day; the last column is their time by "
+         "ours.\n\n" +
+         sources +
+         "\n| operator | row | figure | ours | of whom | theirs | ours of it |\n|---|---|---|---|---|---|---|\n" + page;
+}
+
 }  // namespace
 
-std::string bench_page(std::span<const StoredRun> runs) {
+std::string bench_page(std::span<const StoredRun> runs, const Json& peers) {
   std::vector<std::pair<std::string, Group>> groups;
   std::map<std::string, std::pair<size_t, size_t>> places;  // of a row's name: group, row
   std::string sources;
@@ -118,7 +145,8 @@ std::string bench_page(std::span<const StoredRun> runs) {
     sources += fmt::format("| {} | {} | `greta{}` |\n", run.environment.device, run.environment.commit, in_a_cell);
   }
   if (groups.empty()) throw_invalid("no record of greta bench in the file; next: greta bench --json FILE");
-  return "| device | commit | command |\n|---|---|---|\n" + sources + cost_of_exactness(groups) + tables(groups);
+  return "| device | commit | command |\n|---|---|---|\n" + sources + beside_peers(groups, peers) +
+         cost_of_exactness(groups) + tables(groups);
 }
 
 }  // namespace greta::results

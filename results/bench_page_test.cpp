@@ -44,6 +44,20 @@ TEST(BenchPage, WhatIsNotGreenShowsItsVerdictAndCountsNowhere) {
   EXPECT_NE(page.find("| v3 200 | v4_free 100 | 100.0 % |"), std::string::npos) << page;
 }
 
+TEST(BenchPage, OtherProgramsStandBesideOurFastestExactRung) {
+  const std::vector<StoredRun> runs = {
+      run_of({bench_case("v3", "8k", 900), bench_case("v4", "8k", 150), bench_case("v4_free", "8k", 100)})};
+  Json peers = Json::parse(R"([
+    {"kernel":"prefill_attention","case":"8k","figure":"tflop_per_s","value":323,"peer":"flash","source":"a table"},
+    {"kernel":"prefill_attention","case":"8k","figure":"median_us","value":120,"peer":"flash","source":"a table"}])");
+  const std::string page = bench_page(runs, peers);
+  EXPECT_NE(page.find("| 8k | tflop_per_s | v4 296 | flash | 323 | 92 % |"), std::string::npos) << page;
+  EXPECT_NE(page.find("| 8k | median_us | v4 150 | flash | 120 | 80 % |"), std::string::npos) << page;
+  EXPECT_EQ(page.find("* flash: a table"), page.rfind("* flash: a table")) << "a source is named once";
+  peers[0]["case"] = "9k";
+  EXPECT_THROW(bench_page(runs, peers), Error) << "no row of ours";
+}
+
 TEST(BenchPage, WithoutRecordsThereIsNoPage) {
   EXPECT_THROW(bench_page(std::vector<StoredRun>{run_of({})}), Error);
   StoredCase gate = bench_case("v4", "8k", 1);

@@ -1,6 +1,7 @@
 // greta bench: times every rung through Google Benchmark and judges the rows.
 #include "bench/driver.hpp"
 
+#include <fstream>
 #include <iostream>
 #include <memory>
 
@@ -23,7 +24,7 @@ std::string repeat_words(const CommonFlags& flags) {
 }
 
 struct BenchFlags {
-  std::string filter, model, shape, page;
+  std::string filter, model, shape, page, peers;
   std::vector<int64_t> prompts, cached;
   EngineFlags engine;
 };
@@ -48,19 +49,25 @@ ModelBench model_bench(const CommonFlags& flags, const BenchFlags& f) {
 }
 
 /// Tables of a file of records instead of a run.
-int print_page(const std::string& records) {
+int print_page(const std::string& records, const std::string& peers) {
   const results::StoredFile file = results::read_records(records);
   if (!file.bad_lines.empty()) throw_invalid("bench --page " + records + ": " + file.bad_lines.front());
+  results::Json figures = results::Json::array();
+  if (!peers.empty()) {
+    std::ifstream in(peers);
+    figures = results::Json::parse(in, nullptr, false);
+    if (!figures.is_array()) throw_invalid("bench --peers " + peers + ": wanted a JSON array of figures");
+  }
   std::cout
-      << "# Measured speed\n\nMade by `greta bench --page " << records
+      << "# Measured speed\n\nMade by `greta bench --page " << records << (peers.empty() ? "" : " --peers " + peers)
       << "`; do not edit. Medians of launches back to back, inputs cold\nunless a row says otherwise; ceilings of "
          "the same run. Every row's answer was checked.\n\n"
-      << results::bench_page(file.runs);
+      << results::bench_page(file.runs, figures);
   return kGreen;
 }
 
 int run_bench(const CommonFlags& flags, const BenchFlags& f, const std::vector<std::string>& extras) {
-  if (!f.page.empty()) return print_page(f.page);
+  if (!f.page.empty()) return print_page(f.page, f.peers);
   for (const std::string& extra : extras)
     if (!extra.starts_with("--benchmark_"))
       throw_invalid("unknown argument '" + extra +
@@ -103,6 +110,8 @@ void register_bench(Command app, CommonFlags& flags) {
       .not_negative()
       .type_name("N,..");
   verb.option("--page", f->page, "instead: print the tables of a file of records (--json) as Markdown")
+      .type_name("FILE");
+  verb.option("--peers", f->peers, "with --page: JSON file of what other programs reach, to stand beside")
       .type_name("FILE");
   f->engine.add(verb);
   // Google Benchmark's flags are unknown here. Unknown flags stay with the verb only when nothing falls through to the
