@@ -2,10 +2,11 @@
 // is outside the timed launches; its time stands beside them (prelude_us), and it has rows of its own
 // (quantize_activations_bench.cpp).
 //
-// Rungs "gemm_v2_*" and "gemm_v3_free" are none of the ladder (kernels/quant_matmul/gemm_variants.hpp). "narrow" and
-// "tall" are v2 in other shapes. "v2_free" is v2 with as many splits as make it fastest, summed in any order, hence
-// with bits of its own for every problem, device and launch; "v3_free" is v3 with a chain a wave: the measure of what
-// one order costs. v2_free needs an f32 Y: rows "..._f32".
+// Rungs "gemm_v2_*", "gemm_v3_free" and "gemm_v3_wide" are none of the ladder
+// (kernels/quant_matmul/gemm_variants.hpp). "narrow", "tall" and "wide" are v2 and v3 in other shapes. "v2_free" is v2
+// with as many splits as make it fastest, summed in any order, hence with bits of its own for every problem, device and
+// launch; "v3_free" is v3 with a chain a wave: the measure of what one order costs. v2_free needs an f32 Y: rows
+// "..._f32".
 #include "kernels/quant_matmul/quant_matmul.hpp"
 
 #include <fmt/format.h>
@@ -82,6 +83,12 @@ std::string few_rows(const QuantMatmulProblem& p) {
   const std::string refusal = free_sums<kType>(p);
   return refusal.empty() && p.m > 64 ? fmt::format("m must be at most 64, got {}", p.m) : refusal;
 }
+template <DType kType>
+std::string some_rows(const QuantMatmulProblem& p) {
+  if (p.weights != kType) return "other weights";
+  return p.m > 32 && p.m <= 64 ? std::string() : fmt::format("m must be 33 to 64, got {}", p.m);
+}
+constexpr const char* kWide = "64 tokens to a workgroup, a superblock a wave";
 constexpr const char* kWaveChain = "a superblock a wave, every wave its own chain";
 constexpr const char* kSplit = "superblocks of a tile dealt out, sums added in any order";
 constexpr QuantMatmulRung kVariants[] = {
@@ -91,6 +98,9 @@ constexpr QuantMatmulRung kVariants[] = {
     {"gemm_v2_tall", gemm_v2_tall, many_rows<DType::kQ4K>, "q4_k_i8", kTall},
     {"gemm_v2_tall", gemm_v2_tall, many_rows<DType::kQ6K>, "q6_k_i8", kTall},
     {"gemm_v2_tall", gemm_v2_tall, many_rows<DType::kQ8_0>, "q8_0_i8", kTall},
+    {"gemm_v3_wide", gemm_v3_wide, some_rows<DType::kQ4K>, "q4_k_i8", kWide},
+    {"gemm_v3_wide", gemm_v3_wide, some_rows<DType::kQ6K>, "q6_k_i8", kWide},
+    {"gemm_v3_wide", gemm_v3_wide, some_rows<DType::kQ8_0>, "q8_0_i8", kWide},
     {"gemm_v2_free", launch_free<0>, free_sums<DType::kQ4K>, "q4_k_i8_free", kSplit},
     {"gemm_v2_free", launch_free<0>, free_sums<DType::kQ6K>, "q6_k_i8_free", kSplit},
     {"gemm_v2_free", launch_free<0>, free_sums<DType::kQ8_0>, "q8_0_i8_free", kSplit},

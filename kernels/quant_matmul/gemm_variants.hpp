@@ -20,6 +20,10 @@ void gemm_v2_tall(hip::Stream& stream, const QuantMatmulProblem& problem, const 
 void gemm_v2_free(hip::Stream& stream, const QuantMatmulProblem& problem, const QuantMatmulArgs& args,
                   int64_t splits = 0);
 
+/// v3 with 64 tokens to a workgroup whatever m is; v3's bits. On sm_90a what v3 does for more than 32, on gfx942 half
+/// as many workgroups, which read the weights once.
+void gemm_v3_wide(hip::Stream& stream, const QuantMatmulProblem& problem, const QuantMatmulArgs& args);
+
 /// v3 freed from one order of summing: every wave sums its own superblocks in registers, and a workgroup adds the sums
 /// of its waves at its end. Bits of its own, which the number of waves decides; within the bound of v3's arithmetic,
 /// for the reason that gemm_v2_free's are. Any y.

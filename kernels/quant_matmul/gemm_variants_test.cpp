@@ -48,16 +48,21 @@ void expect_near(const std::vector<float>& want, const std::vector<float>& got, 
 constexpr DType kQuantised[] = {DType::kQ4K, DType::kQ6K, DType::kQ8_0};
 
 TEST(QuantMatmulVariants, ShapesHaveTheBitsOfPlainLoopsUnderEverySchedule) {
-  for (const DType weights : kQuantised)
+  for (const DType weights : kQuantised) {
+    const bool q8 = weights == DType::kQ8_0;
     for (const QuantMatmulProblem& p : {QuantMatmulProblem{.m = 5, .n_out = 67, .n_in = 512, .weights = weights},
-                                        {.m = 130, .n_out = 3, .n_in = 256, .weights = weights, .y = DType::kBF16}}) {
+                                        {.m = 130, .n_out = 3, .n_in = 256, .weights = weights, .y = DType::kBF16},
+                                        // More superblocks than waves; a row of Q8_0 ends inside one.
+                                        {.m = 50, .n_out = 19, .n_in = 6 * 256 - (q8 ? 32 : 0), .weights = weights}}) {
       const Case c = make_case(p);
       const std::vector<float> want = plain_matmul(p, c.weights, c.x);
       for_every_schedule([&](const std::string& label) {
         EXPECT_EQ(difference(want, run(c, gemm_v2_narrow)), "") << label << " " << to_line(p);
         EXPECT_EQ(difference(want, run(c, gemm_v2_tall)), "") << label << " " << to_line(p);
+        EXPECT_EQ(difference(want, run(c, gemm_v3_wide)), "") << label << " " << to_line(p);
       });
     }
+  }
 }
 
 TEST(QuantMatmulVariants, AnySplitsAreNearPlainLoops) {

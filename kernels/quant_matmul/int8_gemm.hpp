@@ -19,7 +19,7 @@ template <class T>
 __device__ __forceinline__ void put_token(int8_t* lds, int token, const Words4& header, const Words4 (&sums)[2]) {
   *reinterpret_cast<uint32_t*>(lds + T::kSuperX + token * 4) = header.v[0];
   if constexpr (T::kQ4) {
-    const SplitSums s = split_sums(sums);
+    const SplitSums<2> s = split_sums(sums);
     *reinterpret_cast<Words4*>(lds + T::kMinX + token * 16) = {{s.hi[0], s.hi[1], s.lo[0], s.lo[1]}};
   }
 }
@@ -32,13 +32,6 @@ __device__ __forceinline__ void put_row(int8_t* lds, int row, const Words4& head
     store_pack<2>(reinterpret_cast<uint32_t*>(lds + T::kMinW + row * 8), Pack<uint32_t, 2>{{all.mins[0], all.mins[1]}});
   }
   store_pack<2>(reinterpret_cast<float*>(lds + T::kSuperD + row * 8), Pack<float, 2>{{d, dmin}});
-}
-
-/// A whole number n, |n| < 2^22, as n + kBias: the bits of the float 1.5 * 2^23 + n. One subtraction gives it back as a
-/// float, and a tile whose sums start at kBias needs no conversion.
-constexpr int kBias = 0x4b400000;
-__device__ __forceinline__ float unbiased(int biased) {
-  return hip::bits_float(static_cast<uint32_t>(biased)) - 12582912.0f;
 }
 
 /// Blocks of a row of n_in columns, refused where the rows of a tile take 2 GiB: places in it are 32-bit numbers of
@@ -233,9 +226,7 @@ __device__ __forceinline__ void multiply_tile(int8_t* lds, const typename T::Blo
   };
 #endif
 
-  FragmentC8 biased;
-  GRETA_UNROLL
-  for (int i = 0; i < hip::kFragmentCapacity; ++i) biased.v[i] = kBias;
+  const FragmentC8 biased = all_biased();
   FragmentC acc[T::kTm][T::kTn] = {};
   FragmentC8 isum[T::kTm][T::kTn] = {};              // Q4_K, Q6_K
   FragmentC part[T::kQ8 ? T::kTm : 1][T::kTn] = {};  // Q8_0

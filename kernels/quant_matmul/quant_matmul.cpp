@@ -87,7 +87,7 @@ constexpr QuantMatmulRung kLadder[] = {
 /// tile of 64 weight rows each (H200: docs/experiments_quant_matmul.md).
 bool better_a_superblock_a_wave(const QuantMatmulProblem& p) {
   const bool few_workgroups = (p.n_out + 63) / 64 < hip::device_info().compute_units;
-  return p.m <= kFewRows && (few_workgroups || (p.m <= 16 && p.weights != DType::kQ8_0));
+  return p.m <= kFewRows && (few_workgroups || p.m <= 16);
 }
 
 }  // namespace

@@ -85,14 +85,16 @@ __device__ __forceinline__ hip::FragmentB8 load_int8_b_depth8(const int8_t* rows
       [](int wave, int lane, int i) { return hip::tile8_b_k(wave, lane, i); });
 }
 
-/// Sums of 32 activations as 64 hi + lo, bytes.
+/// Sums of 32 activations as 64 hi + lo, bytes, from sums of 16: eight of a superblock, or the four of a half.
+template <int kHalves>
 struct SplitSums {
-  uint32_t hi[2], lo[2];
+  uint32_t hi[kHalves], lo[kHalves];
 };
-__device__ __forceinline__ SplitSums split_sums(const Words4 (&sums)[2]) {
-  SplitSums s = {};
+template <int kHalves>
+__device__ __forceinline__ SplitSums<kHalves> split_sums(const Words4 (&sums)[kHalves]) {
+  SplitSums<kHalves> s = {};
   GRETA_UNROLL
-  for (int j = 0; j < 8; ++j) {
+  for (int j = 0; j < 4 * kHalves; ++j) {
     const uint32_t pair = sums[j / 4].v[j % 4];
     const int sum = (static_cast<int>(pair << 16) >> 16) + (static_cast<int>(pair) >> 16);
     s.hi[j / 4] |= (static_cast<uint32_t>(sum >> 6) & 0xffu) << (8 * (j % 4));
@@ -109,6 +111,20 @@ __device__ __forceinline__ void store_int8_run(int8_t* to, const Words4& run) {
     store_pack<2>(reinterpret_cast<uint32_t*>(to), Pack<uint32_t, 2>{{run.v[0], run.v[1]}});
     store_pack<2>(reinterpret_cast<uint32_t*>(to + 8), Pack<uint32_t, 2>{{run.v[2], run.v[3]}});
   }
+}
+
+/// A whole number n, |n| < 2^22, as n + kBias: the bits of the float 1.5 * 2^23 + n. One subtraction gives it back as a
+/// float, and a tile whose sums start at kBias needs no conversion.
+constexpr int kBias = 0x4b400000;
+__device__ __forceinline__ float unbiased(int biased) {
+  return hip::bits_float(static_cast<uint32_t>(biased)) - 12582912.0f;
+}
+/// A tile of sums that starts at kBias.
+__device__ __forceinline__ hip::FragmentC8 all_biased() {
+  hip::FragmentC8 biased;
+  GRETA_UNROLL
+  for (int i = 0; i < hip::kFragmentCapacity; ++i) biased.v[i] = kBias;
+  return biased;
 }
 
 }  // namespace greta

@@ -69,6 +69,7 @@ constexpr NotLaunched kNotLaunched[] = {
     {"matrix_tiles/matrix_tiles", ".*", "calibrates matrix tiles on a device: tier C of greta verify"},
     {"probes/probes", ".*", "probes of the runtime: tier X of greta verify"},
     {"quant_matmul/gemm_v2", ".*Tile<.*, 4, 2, [24], 2> >", "shapes that bench compares with that of the rung"},
+    {"quant_matmul/gemm_v3", ".*Tile<.*, 1, 1, 4>, .*>", "a shape that bench compares with those of the rung"},
     {"quant_matmul/gemm_v3", ".*, true>", "a chain a wave: the free variant that bench measures against"},
     {"quant_matmul/gemm_v2_free", ".*", "sums in any order: the free variant that bench measures against"},
     {"prefill_attention/v4_mma", ".*, false>", "without splits: the free variant that bench measures against"},

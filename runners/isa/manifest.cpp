@@ -108,6 +108,7 @@ const Row kRows[] = {
       {"divergent_branches", 5, "the chain runs on one lane an output, and rows end raggedly"}}},
     {"quant_matmul/gemm_v2", ".*Tile<.*, [14], 1, 1, 4> >", Kind::kHardOnly, {.threads = 256}, kFewRows},
     {"quant_matmul/gemm_v2", ".*Tile<.*, 4, 2, [24], 2> >", Kind::kHardOnly, {.threads = 512}, kVariant},
+    {"quant_matmul/gemm_v3", ".*Tile<.*, 1, 1, 4>, false>", Kind::kHardOnly, {.threads = 256}, kVariant},
     {"quant_matmul/gemm_v3", ".*, true>", Kind::kHardOnly, {.threads = 256}, kVariant},
     {"quant_matmul/gemm_v3", ".*", Kind::kHardOnly, {.threads = 256}, kFewRows},
     {"quant_matmul/gemm_v2_free", "zero_kernel", Kind::kHardOnly, {.threads = 256}, kVariant},
