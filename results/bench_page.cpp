@@ -86,11 +86,35 @@ std::string cost_of_exactness(const std::vector<std::pair<std::string, Group>>& 
          page;
 }
 
+struct Peer {
+  std::string kernel, name, figure, of, source;
+  double value;
+};
+Peer peer_of(const Json& entry, size_t number) {
+  const auto refuse = [&](const char* key, const char* wanted) {
+    throw_invalid(fmt::format("peers: figure {}: '{}' must be {}, got {}", number, key, wanted,
+                              entry.contains(key) ? entry[key].dump() : "none"));
+  };
+  if (!entry.is_object())
+    throw_invalid(
+        fmt::format("peers: figure {} must be an object with kernel, case, figure, peer, source and value, "
+                    "got {}",
+                    number, entry.dump()));
+  const auto text = [&](const char* key) {
+    if (!entry.contains(key) || !entry[key].is_string()) refuse(key, "a text");
+    return entry[key].get<std::string>();
+  };
+  Peer peer = {text("kernel"), text("case"), text("figure"), text("peer"), text("source"), 0.0};
+  if (entry.contains("value") && entry["value"].is_number()) peer.value = entry["value"].get<double>();
+  if (!(peer.value > 0)) refuse("value", "a number above 0");
+  return peer;
+}
+
 std::string beside_peers(const std::vector<std::pair<std::string, Group>>& groups, const Json& peers) {
   std::string page, sources;
-  for (const Json& peer : peers) {
-    const std::string kernel = peer.at("kernel"), name = peer.at("case"), figure_name = peer.at("figure"),
-                      of = peer.at("peer"), source = peer.at("source");
+  size_t number = 0;
+  for (const Json& entry : peers) {
+    const auto [kernel, name, figure_name, of, source, theirs] = peer_of(entry, ++number);
     const Row* ours = nullptr;
     for (const auto& [title, rows] : groups)
       for (const Row& row : rows)
@@ -99,7 +123,10 @@ std::string beside_peers(const std::vector<std::pair<std::string, Group>>& group
           ours = &row;
     if (!ours)
       throw_invalid(fmt::format("{} has a figure for {}/{}, of which there is no green record", of, kernel, name));
-    const double mine = ours->number(figure_name.c_str()), theirs = number_from(peer.at("value"));
+    const double mine = ours->number(figure_name.c_str());
+    if (!(mine > 0))
+      throw_invalid(
+          fmt::format("peers: figure {}: the records of {}/{} have no '{}'", number, kernel, name, figure_name));
     const double share = figure_name == "median_us" ? theirs / mine : mine / theirs;
     page += fmt::format("| {} | {} | {} | {} {} | {} | {} | {:.0f} % |\n", kernel, name, figure_name,
                         ours->record->rung, figure(mine), of, figure(theirs), 100 * share);

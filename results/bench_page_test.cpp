@@ -1,5 +1,6 @@
 #include "results/bench_page.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "kernels/hip/error.hpp"
@@ -56,6 +57,31 @@ TEST(BenchPage, OtherProgramsStandBesideOurFastestExactRung) {
   EXPECT_EQ(page.find("* flash: a table"), page.rfind("* flash: a table")) << "a source is named once";
   peers[0]["case"] = "9k";
   EXPECT_THROW(bench_page(runs, peers), Error) << "no row of ours";
+}
+
+TEST(BenchPage, AFigureOfOthersThatIsNoneSaysWhichAndWhy) {
+  const std::vector<StoredRun> runs = {run_of({bench_case("v4", "8k", 150)})};
+  const auto refusal = [&](const char* key, const Json& value) -> std::string {
+    Json peers = Json::parse(R"([
+      {"kernel":"prefill_attention","case":"8k","figure":"median_us","value":120,"peer":"flash","source":"a table"}])");
+    if (value.is_null())
+      peers[0].erase(key);
+    else
+      peers[0][key] = value;
+    try {
+      bench_page(runs, peers);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refusal("peer", "flash"), "");
+  for (const char* key : {"kernel", "case", "figure", "peer", "source", "value"})
+    EXPECT_EQ(refusal(key, Json()).find(fmt::format("peers: figure 1: '{}' must be ", key)), 0u) << key;
+  EXPECT_NE(refusal("value", 0).find("got 0"), std::string::npos);
+  EXPECT_NE(refusal("value", "fast").find("\"fast\""), std::string::npos);
+  EXPECT_NE(refusal("figure", "bananas").find("have no 'bananas'"), std::string::npos);
+  EXPECT_THROW(bench_page(runs, Json::parse("[7]")), Error);
 }
 
 TEST(BenchPage, WithoutRecordsThereIsNoPage) {

@@ -109,9 +109,11 @@ void register_bench(Command app, CommonFlags& flags) {
       .delimiter(',')
       .not_negative()
       .type_name("N,..");
-  verb.option("--page", f->page, "instead: print the tables of a file of records (--json) as Markdown")
-      .type_name("FILE");
+  const Option page =
+      verb.option("--page", f->page, "instead: print the tables of a file of records (--json) as Markdown")
+          .type_name("FILE");
   verb.option("--peers", f->peers, "with --page: JSON file of what other programs reach, to stand beside")
+      .needs(page)
       .type_name("FILE");
   f->engine.add(verb);
   // Google Benchmark's flags are unknown here. Unknown flags stay with the verb only when nothing falls through to the
