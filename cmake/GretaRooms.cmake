@@ -27,10 +27,12 @@ endif()
 target_compile_definitions(greta_flags INTERFACE GRETA_PLATFORM_NAME="${GRETA_PLATFORM}")
 target_link_libraries(greta_flags INTERFACE Threads::Threads)
 if(GRETA_ASAN)
-  # g++ 12 sees uninitialised members in std::function inside std::regex when it instruments (GCC bug 105562).
-  target_compile_options(greta_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-maybe-uninitialized>)
-  # Not the rooms of the program itself (GRETA_PLAIN): they take most of the compiler's time and hardly touch device memory.
-  foreach(option -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  # Not the rooms of the program itself (GRETA_PLAIN): they take most of the compiler's time and hardly touch device
+  # memory. Compiled as for preset host, they come from ccache where that has been built.
+  # -Wno-maybe-uninitialized: g++ 12 sees uninitialised members in std::function inside std::regex when it instruments
+  # (GCC bug 105562).
+  foreach(option -O1 -g1 -Wno-maybe-uninitialized -fsanitize=address,undefined -fno-sanitize-recover=all
+                 -fno-omit-frame-pointer)
     target_compile_options(greta_flags INTERFACE $<$<NOT:$<BOOL:$<TARGET_PROPERTY:GRETA_PLAIN>>>:${option}>)
   endforeach()
   target_link_options(greta_flags INTERFACE -fsanitize=address,undefined)

@@ -16,6 +16,8 @@
 // gfx942    86 to 170 registers, no spills; never run on one
 // From v2   v2 walks down a row with the whole workgroup, a barrier every 64 or 128 columns: with few outputs there are
 //           few workgroups, and each waits for memory at every step. Here a row's superblocks are under way together
+#include <algorithm>
+
 #include "kernels/quant_matmul/few_rows_gemm.hpp"
 #include "kernels/quant_matmul/gemm_variants.hpp"
 
@@ -158,6 +160,7 @@ void launch_few_rows(hip::Stream& stream, const QuantMatmulGroupProblem& p, cons
   int64_t blocks[kMatmulGroup] = {};
   for (int i = 0; i < p.parts(); ++i) blocks[i] = ceil_div(p.rows_of(i), T::kRows) * token_tiles;
   const int64_t n_blocks = int_extent("quant_matmul: n_in", p.n_in) / dtype_block_values(p.weights);
+  int_extent("quant_matmul: blocks of a tile's rows", n_blocks * std::max(T::kTokens, T::kRows));
   launch_group(
       stream,
       {concat(kFree ? "gemm_v3_free<" : "gemm_v3<", dtype_name(p.weights), ",", T::kTokens, "x", T::kRows, ">"),
