@@ -22,11 +22,16 @@ Case make_case(QuantMatmulProblem p, uint64_t seed = 1) {
           rounded(p.x, random_values(static_cast<size_t>(p.m * p.n_in), seed + 7))};
 }
 
-std::vector<float> run(const Case& c, const QuantMatmulRung& rung, size_t x_offset = 0) {
+/// Offsets in elements (of weights: blocks) of x and weights from where their buffers start.
+std::vector<float> run(const Case& c, const QuantMatmulRung& rung, size_t x_offset = 0, size_t weights_offset = 0) {
   const QuantMatmulProblem& p = c.p;
   hip::Stream stream;
-  hip::DeviceTensor weights("weights", p.weights, static_cast<size_t>(p.weight_elements()));
-  weights.upload_bytes(stream, c.weights.data(), c.weights.size());
+  const auto blocks_of_w = static_cast<size_t>(p.weight_elements());
+  hip::DeviceTensor all_weights("weights", p.weights, weights_offset + blocks_of_w);
+  std::vector<uint8_t> bytes_of_w(weights_offset * static_cast<size_t>(dtype_block_bytes(p.weights)));
+  bytes_of_w.insert(bytes_of_w.end(), c.weights.begin(), c.weights.end());
+  all_weights.upload_bytes(stream, bytes_of_w.data(), bytes_of_w.size());
+  const hip::AnyView weights = all_weights.view().slice(weights_offset, blocks_of_w);
   std::vector<float> shifted(x_offset, 0.0f);
   shifted.insert(shifted.end(), c.x.begin(), c.x.end());
   const hip::DeviceTensor x = tensor_of(stream, "x", p.x, shifted);
@@ -36,9 +41,9 @@ std::vector<float> run(const Case& c, const QuantMatmulRung& rung, size_t x_offs
     const hip::DeviceTensor blocks("blocks", p.activation_blocks(),
                                    static_cast<size_t>(p.m * p.activation_blocks_per_row()));
     quantize_activations(stream, p, view, blocks.view());
-    quant_matmul(stream, rung, p, {weights.view(), blocks.view(), y.view()});
+    quant_matmul(stream, rung, p, {weights, blocks.view(), y.view()});
   } else {
-    quant_matmul(stream, rung, p, {weights.view(), view, y.view()});
+    quant_matmul(stream, rung, p, {weights, view, y.view()});
   }
   return floats_of(stream, y);
 }
@@ -143,6 +148,18 @@ TEST(QuantMatmul, OneRowAndManyRowsGiveTheSameBitsUnderEverySchedule) {
       }
     });
   }
+}
+
+TEST(QuantMatmul, QuantisedWeightsMayStartOnAnyBlock) {
+  for (const DType weights : {DType::kQ4K, DType::kQ6K, DType::kQ8_0})
+    for (const int64_t m : {1, 20}) {
+      const Case c = make_case({.m = m, .n_out = 37, .n_in = 768, .weights = weights});
+      Plain want(c);
+      for (const QuantMatmulRung* rung : rungs_of(c.p))
+        for (const size_t offset : {1, 7, 8})
+          EXPECT_EQ(difference(want.of(*rung), run(c, *rung, 0, offset)), "")
+              << rung->name << " " << to_line(c.p) << " from block " << offset;
+    }
 }
 
 TEST(QuantMatmul, NanAndInfinityShowInTheirRowOnly) {
