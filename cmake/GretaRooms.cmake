@@ -27,8 +27,8 @@ endif()
 target_compile_definitions(greta_flags INTERFACE GRETA_PLATFORM_NAME="${GRETA_PLATFORM}")
 target_link_libraries(greta_flags INTERFACE Threads::Threads)
 if(GRETA_ASAN)
-  # Not the rooms of the program itself (GRETA_PLAIN): they take most of the compiler's time and hardly touch device
-  # memory. Compiled as for preset host, they come from ccache where that has been built.
+  # Not the rooms of the program itself and of its results (GRETA_PLAIN): they take most of the compiler's time and hardly
+  # touch device memory. Compiled as for preset host, they come from ccache where that has been built.
   # -Wno-maybe-uninitialized: g++ 12 sees uninitialised members in std::function inside std::regex when it instruments
   # (GCC bug 105562).
   foreach(option -O1 -g1 -Wno-maybe-uninitialized -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -53,16 +53,22 @@ function(greta_room name)
   endif()
 endfunction()
 
-# greta_room_tests(name [LIBS ...]): binary <name>_test from *_test.cpp of the current folder (and SOURCES), known to CTest.
+# greta_room_tests(name [COMPUTES] [LIBS ...]): binary <name>_test from *_test.cpp of the current folder (and SOURCES),
+# known to CTest. COMPUTES: the tests themselves compute much; optimising others is a fifth of their compiler's time for
+# nothing.
 function(greta_room_tests name)
-  cmake_parse_arguments(ARG "" "" "LIBS;SOURCES" ${ARGN})
+  cmake_parse_arguments(ARG "COMPUTES" "" "LIBS;SOURCES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *_test.cpp)
   list(APPEND sources ${ARG_SOURCES})
   if(sources)
     find_package(GTest REQUIRED)
     add_executable(${name}_test ${sources})
     target_link_libraries(${name}_test PRIVATE ${ARG_LIBS} greta_flags GTest::gtest GTest::gtest_main)
-    target_compile_options(${name}_test PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O1>)
+    if(ARG_COMPUTES)
+      target_compile_options(${name}_test PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O1>)
+    else()
+      target_compile_options(${name}_test PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O0>)
+    endif()
     target_compile_definitions(${name}_test PRIVATE GRETA_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     add_test(NAME ${name} COMMAND ${name}_test)
   endif()
