@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "kernels/decode_attention/rungs.hpp"
 #include "kernels/prefill_attention/prefill_attention.hpp"
 #include "kernels/tile/attention_checks.hpp"
@@ -16,6 +18,11 @@ std::string accepts(const DecodeAttentionProblem& p) {
     return fmt::format("n_pages * page_size must be at most 2^30, got {}", p.pages() * p.page_size);
   return attention_accepts_d64_d128(p);
 }
+std::string accepts_few_keys(const DecodeAttentionProblem& p) {
+  if (p.n_kv > kDecodeScoresKeys)
+    return fmt::format("n_kv must be at most {}, got {}: v4 takes any", kDecodeScoresKeys, p.n_kv);
+  return accepts(p);
+}
 
 constexpr DecodeAttentionRung kDecodeAttentionLadder[] = {
     // name  launch          accepts  arithmetic      the change
@@ -26,7 +33,21 @@ constexpr DecodeAttentionRung kDecodeAttentionLadder[] = {
      "both products on matrix tiles, the query heads of a KV head as their rows, K and V read once"},
     {"v4", decode_attention_v4, accepts, "online_mma",
      "a workgroup per split, whose waves share every tile: for contexts of few splits"},
+    {"v5", decode_attention_v5, accepts_few_keys, "online_mma",
+     "scores by a launch that cuts the keys, P V by one that cuts the channels: for few keys"},
 };
+
+int64_t splits_of(const DecodeAttentionProblem& p) { return (p.n_kv + kAttentionSplit - 1) / kAttentionSplit; }
+
+/// Workgroups of v4, each alone on its CU; waves of v3.
+int64_t units_of(const DecodeAttentionProblem& p) { return p.batch * p.n_kv_heads * splits_of(p); }
+
+/// v5 instead of v4: where v4 leaves most CUs idle. v5 sends for all of K, then for all of V, from many CUs, and pays
+/// with scores through memory and with p computed again for every group of channels.
+bool leaves_most_cus_idle(const DecodeAttentionProblem& p) {
+  constexpr int64_t kCusOfUnit = 4;
+  return kCusOfUnit * units_of(p) <= hip::device_info().compute_units && accepts_few_keys(p).empty();
+}
 
 }  // namespace
 
@@ -44,15 +65,14 @@ const DecodeAttentionRung& decode_attention_rung_for(std::string_view arithmetic
 const DecodeAttentionRung& decode_attention_rung_for(std::string_view arithmetic, const DecodeAttentionProblem& p) {
   const DecodeAttentionRung& first = decode_attention_rung_for(arithmetic);
   if (arithmetic != "online_mma") return first;
-  // v4 has a workgroup, alone on its CU, where v3 has a wave: it is for as many as there are CUs.
-  const int64_t units = p.batch * p.n_kv_heads * ((p.n_kv + kAttentionSplit - 1) / kAttentionSplit);
-  if (units > hip::device_info().compute_units) return first;
-  return find_rung("decode_attention", decode_attention_ladder(), "v4");
+  // v4 has a workgroup where v3 has a wave: it is for as many as there are CUs.
+  if (units_of(p) > hip::device_info().compute_units) return first;
+  return find_rung("decode_attention", decode_attention_ladder(), leaves_most_cus_idle(p) ? "v5" : "v4");
 }
 
 size_t decode_attention_workspace(const DecodeAttentionProblem& p) {
-  const int64_t splits = (p.n_kv + kAttentionSplit - 1) / kAttentionSplit;
-  return static_cast<size_t>(p.batch * p.n_heads * splits * (p.head_dim + 2));
+  const auto partials = static_cast<size_t>(p.batch * p.n_heads * splits_of(p) * (p.head_dim + 2));
+  return p.n_kv > kDecodeScoresKeys ? partials : std::max(partials, decode_scores_workspace(p));
 }
 
 void decode_attention(hip::Stream& stream, const DecodeAttentionRung& rung, const DecodeAttentionProblem& p,

@@ -17,8 +17,8 @@ struct DecodeAttentionArgs {
   hip::AnyView v;
   hip::AnyView o;                          ///< as q
   hip::DeviceView<const int32_t> n_kv_of;  ///< optional, [batch]: keys each sequence has (>= 1, <= n_kv); null: n_kv
-  /// At least decode_attention_workspace(problem) floats, from a multiple of 16 bytes on: m, l
-  /// and O of each split before the merge.
+  /// At least decode_attention_workspace(problem) floats, from a multiple of 16 bytes on: m, l and O of each split
+  /// before the merge, or scores.
   hip::DeviceView<float> workspace;
   float scale = 0.0f;  ///< 0: 1 / sqrt(head_dim)
   ExpMode exp = ExpMode::kPortable;
@@ -35,7 +35,8 @@ const DecodeAttentionRung& decode_attention_rung_for(std::string_view arithmetic
 /// Of the rungs of that arithmetic, the one for the problem on this device; their bits are the same.
 const DecodeAttentionRung& decode_attention_rung_for(std::string_view arithmetic, const DecodeAttentionProblem&);
 
-/// Floats of workspace any rung may need: batch * n_heads * splits * (head_dim + 2).
+/// Floats of workspace that any rung may need which accepts the problem: batch * n_heads times the larger of splits *
+/// (head_dim + 2), for partial results, and up to 4096 keys (v5) 68 per 64 keys, for scores. More keys may need less.
 size_t decode_attention_workspace(const DecodeAttentionProblem& problem);
 
 void decode_attention(hip::Stream& stream, const DecodeAttentionRung& rung, const DecodeAttentionProblem& problem,

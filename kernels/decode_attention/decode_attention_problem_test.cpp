@@ -58,9 +58,14 @@ TEST(DecodeAttentionProblem, PagesByHand) {
   EXPECT_EQ(refusal(p), "");
 }
 
-TEST(DecodeAttentionProblem, WorkspaceHoldsEverySplit) {
-  for (const auto& [n_kv, splits] : {std::pair{1, 1}, {512, 1}, {513, 2}, {1024, 2}, {1025, 3}})
+TEST(DecodeAttentionProblem, WorkspaceHoldsEverySplitAndUpTo4096KeysEveryScore) {
+  for (const auto& [n_kv, tiles] : {std::pair{1, 1}, {64, 1}, {65, 2}, {512, 8}, {513, 9}, {4096, 64}})
+    EXPECT_EQ(decode_attention_workspace(problem(3, n_kv, 4, 2)), size_t{3 * 4} * tiles * (64 + 4)) << n_kv;
+  for (const auto& [n_kv, splits] : {std::pair{4097, 9}, {4608, 9}, {4609, 10}})
     EXPECT_EQ(decode_attention_workspace(problem(3, n_kv, 4, 2)), size_t{3 * 4} * splits * (64 + 2)) << n_kv;
+  DecodeAttentionProblem wide = problem(3, 1, 4, 2);  // a split is more than the scores of one tile
+  wide.head_dim = 128;
+  EXPECT_EQ(decode_attention_workspace(wide), size_t{3 * 4} * (128 + 2));
 }
 
 TEST(DecodeAttentionProblem, LineReadsBack) {

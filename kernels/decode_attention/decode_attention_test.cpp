@@ -184,7 +184,7 @@ TEST(DecodeAttention, RefusalsSayWhatWasWanted) {
   const DecodeAttentionArgs good = {q.view(), kv.view(), kv.view(), o.view(), {}, workspace.view()};
   EXPECT_EQ(refused(p, good), "");
   DecodeAttentionArgs args = good;
-  args.workspace = workspace.view().slice(0, workspace.count() - 1);
+  args.workspace = workspace.view().slice(0, static_cast<size_t>(p.n_heads) * 2 * (64 + 2) - 1);  // two splits of v2
   EXPECT_NE(refused(p, args).find("workspace"), std::string::npos);
   args = good, args.v = {};
   EXPECT_NE(refused(p, args).find("v is missing"), std::string::npos);
@@ -198,11 +198,40 @@ TEST(DecodeAttention, OneRungForEachArithmeticOfPrefill) {
     EXPECT_STREQ(decode_attention_rung_for(rung.arithmetic).arithmetic, rung.arithmetic);
 }
 
+/// As many splits as v5 takes, one or two at a time, and more query heads than a fragment has rows: a sequence with all
+/// eight, one whose last split has one key, one of a single block.
+TEST(DecodeAttention, EverySplitOfV5) {
+  const DecodeAttentionRung& v5 = find_rung("decode_attention", decode_attention_ladder(), "v5");
+  for (const int64_t head_dim : {64, 128}) {
+    const DecodeAttentionProblem p = problem(3, 4096, 18, 1, head_dim, DType::kBF16);
+    Inputs in = random_inputs(p);
+    leave_only_rounding(in.k, in.v, p.n_kv, head_dim);  // of the first sequence
+    in.n_kv_of = {4096, 3585, 17};
+    for (const int wave : {64, 32}) {
+      const WithConfig with(wave, Order::kRandom, 3);
+      EXPECT_EQ(run(v5, p, in), run(decode_attention_rung_for("online_mma"), p, in)) << "wave " << wave;
+    }
+  }
+}
+
+TEST(DecodeAttention, V5SaysHowManyKeysItTakes) {
+  const DecodeAttentionRung& v5 = find_rung("decode_attention", decode_attention_ladder(), "v5");
+  DecodeAttentionProblem p = problem(1, 4096, 2, 1, 64);
+  EXPECT_EQ(v5.accepts(p), "");
+  p.n_kv = 4097;
+  EXPECT_EQ(v5.accepts(p), "n_kv must be at most 4096, got 4097: v4 takes any");
+  p.n_kv = 1, p.head_dim = 96;
+  EXPECT_EQ(v5.accepts(p), "head_dim must be 64 or 128, got 96");
+}
+
 TEST(DecodeAttention, RungForAProblemFollowsItsSplits) {
+  const int64_t cus = hip::device_info().compute_units;
   DecodeAttentionProblem p = problem(1, 512, 2, 1, 64, DType::kBF16);
-  EXPECT_STREQ(decode_attention_rung_for("online_mma", p).name, "v4");
+  EXPECT_STREQ(decode_attention_rung_for("online_mma", p).name, cus >= 4 ? "v5" : "v4");
   EXPECT_STREQ(decode_attention_rung_for("online_f32", p).name, "v2");
-  p.batch = hip::device_info().compute_units, p.n_kv = 1025;  // three splits a CU
+  p.batch = cus;  // one split a CU
+  EXPECT_STREQ(decode_attention_rung_for("online_mma", p).name, "v4");
+  p.n_kv = 1025;  // three splits a CU
   EXPECT_STREQ(decode_attention_rung_for("online_mma", p).name, "v3");
   EXPECT_THROW(decode_attention_rung_for("no_such_arithmetic", p), Error);
 }
@@ -217,6 +246,18 @@ TEST(DecodeAttention, LaunchesAreNamedAndCountTheirRows) {
   EXPECT_EQ(rows[1].kernel, "decode_attention_v2_merge<bf16,128>");
   EXPECT_EQ(rows[0].rows, 2);
   EXPECT_EQ(rows[0].grid[0], 2u);
+}
+
+TEST(DecodeAttention, LaunchesOfV5CutKeysThenChannels) {
+  const DecodeAttentionProblem p = problem(2, 600, 4, 2, 128, DType::kBF16);
+  const hip::LaunchLog log;
+  run(find_rung("decode_attention", decode_attention_ladder(), "v5"), p, random_inputs(p));
+  const auto rows = log.rows();
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].kernel, "decode_attention_v5_scores<bf16,128>");
+  EXPECT_EQ(rows[1].kernel, "decode_attention_v5_channels<bf16,128>");
+  EXPECT_EQ(rows[0].grid[0], 10u * 2);  // tiles, KV heads
+  EXPECT_EQ(rows[1].grid[0], 128u / (hip::device_info().wave_size == 64 ? 32 : 16) * 2);
 }
 
 }  // namespace

@@ -9,6 +9,15 @@ void decode_attention_v1(hip::Stream&, const DecodeAttentionProblem&, const Deco
 void decode_attention_v2(hip::Stream&, const DecodeAttentionProblem&, const DecodeAttentionArgs&);
 void decode_attention_v3(hip::Stream&, const DecodeAttentionProblem&, const DecodeAttentionArgs&);
 void decode_attention_v4(hip::Stream&, const DecodeAttentionProblem&, const DecodeAttentionArgs&);
+void decode_attention_v5(hip::Stream&, const DecodeAttentionProblem&, const DecodeAttentionArgs&);
+
+/// Keys that v5 takes: of more its scores would take more workspace than partial results do, and v4 is faster.
+inline constexpr int kDecodeScoresKeys = 4096;
+/// Floats of workspace of v5: the scores of whole tiles of 64 keys, and a maximum every 16 keys.
+inline size_t decode_scores_workspace(const DecodeAttentionProblem& p) {
+  const int64_t tiles = (p.n_kv + 63) / 64;
+  return static_cast<size_t>(p.batch * p.n_heads * tiles * (64 + 64 / 16));
+}
 
 /// v3 with splits of another size: other bits. The benchmark's measure of what the fixed size costs.
 void decode_attention_v3_with_splits(hip::Stream&, const DecodeAttentionProblem&, const DecodeAttentionArgs&,

@@ -11,6 +11,7 @@ constexpr const char* kRagged = "for widths and addresses that are not on 16 byt
 constexpr const char* kRuntime = "the runtime's own, not on the way of a model";
 constexpr const char* kFewRows = "few rows of activations: bound by the weights' bytes, of which it reads each once";
 constexpr const char* kFewSplits = "for fewer splits than CUs: bound by the latency of a split, not by bytes";
+constexpr const char* kFewKeys = "for splits of a quarter of the CUs at most: bound by latency, not by bytes";
 constexpr const char* kSmall = "launch-bound: one row a decoded token";
 
 constexpr const char* kMatrixSoftmax =
@@ -71,6 +72,12 @@ const Row kRows[] = {
      Kind::kHardOnly,
      {.threads = 256, .dynamic_lds = 16384},
      kFewSplits},
+    {"decode_attention/v5_scores_then_channels", ".*_scores_kernel<.*", Kind::kHardOnly, {.threads = 256}, kFewKeys},
+    {"decode_attention/v5_scores_then_channels",
+     ".*",
+     Kind::kHardOnly,
+     {.threads = 512, .dynamic_lds = 53248},
+     kFewKeys},
 
     // ------------------------------------------------------------------------------------------------ matmul
     {"quant_matmul/float_v1", ".*", Kind::kHardOnly, {.threads = 256}, kYardstick},
