@@ -139,7 +139,9 @@ ChildResult run_child(const ChildCommand& command) {
     if (text->size() > command.output_limit) text->erase(0, text->size() - command.output_limit);
 
   int error = 0;
-  if (::read(failure.read, &error, sizeof error) == sizeof error) result.error = std::strerror(error);
+  if (::read(failure.read, &error, sizeof error) == sizeof error)
+    result.error = fmt::format("{}{}: {}", command.argv.front(), command.folder.empty() ? "" : " in " + command.folder,
+                               std::strerror(error));
   if (WIFEXITED(status)) result.exit_code = WEXITSTATUS(status);
   if (WIFSIGNALED(status)) result.signal = WTERMSIG(status);
   result.peak_rss_kib = usage.ru_maxrss;

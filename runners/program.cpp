@@ -83,7 +83,10 @@ int parse_and_run(CommandLine& line, const CommonFlags& flags, int argc, const c
 
 }  // namespace
 
-std::string program_path() { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "greta"; }
+std::string program_path() {
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
+  return self.filename().string().ends_with("_test") ? self.parent_path() / "greta" : self;
+}
 
 int run_program(int argc, const char* const* argv) {
   // A full file is an error that write() reports, and a reader that went away is not a crash.

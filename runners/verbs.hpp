@@ -86,7 +86,7 @@ void refuse_records(const CommonFlags& flags, std::string_view verb);
 /// "0,3,5-7" -> {0,3,5,6,7}. Throws kInvalidArgument for anything else.
 std::vector<int> parse_layers(std::string_view list);
 
-/// The greta program beside which this process was started (its own file, or the one in the same folder).
+/// The greta program: this process's own file, whatever its name; of a test ("..._test"), greta in the same folder.
 std::string program_path();
 
 /// Runs the program: parses, dispatches, turns exceptions into exit codes, prints messages to stderr.

@@ -139,6 +139,21 @@ TEST(Verify, ANewProcessThatComputesOtherBitsIsRed) {
   EXPECT_EQ(session.check_new_process(suite, filter).verdict, results::Verdict::kFail);
 }
 
+/// A new process is the same program, also where that was carried somewhere and renamed.
+TEST(Verify, UnderAnotherNameANewProcessIsTheSameProgram) {
+  const std::string copy = temporary("carried");
+  std::filesystem::copy_file(program_path(), copy);
+  const ChildResult r =
+      run_child({.argv = {copy, "verify", "--tier", "I:repeat,I:process", "--filter", "^residual_add/"},
+                 .limit_s = 300,
+                 .folder = {},
+                 .environment = {},
+                 .file_size_limit = {}});
+  std::filesystem::remove(copy);
+  EXPECT_EQ(r.exit_code, 0) << r.out << r.err;
+  EXPECT_NE(r.out.find("new_process"), std::string::npos) << r.out;
+}
+
 TEST(Verify, MatrixTilesAreChecked) {
   const std::string file = temporary("verify_tiles.jsonl");
   const ChildResult r = verify({"--tier", "C", "--json", file});
