@@ -117,8 +117,7 @@ class DecodeWorkload final : public RotatedWorkload {
  private:
   size_t workspace_floats() const {
     if (!free_) return decode_attention_workspace(p_);
-    const int64_t splits = (p_.n_kv + free_split(p_) - 1) / free_split(p_);
-    return static_cast<size_t>(p_.batch * p_.n_heads * splits * (p_.head_dim + 2));
+    return decode_partials_workspace(p_, ceil_div(p_.n_kv, free_split(p_)));
   }
   /// One KV head of one sequence, [n_kv, head_dim].
   std::vector<float> keys_of(const Tensor& cache, int64_t sequence, int64_t head) const {

@@ -37,10 +37,8 @@ constexpr DecodeAttentionRung kDecodeAttentionLadder[] = {
      "scores by a launch that cuts the keys, P V by one that cuts the channels: for few keys"},
 };
 
-int64_t splits_of(const DecodeAttentionProblem& p) { return (p.n_kv + kAttentionSplit - 1) / kAttentionSplit; }
-
 /// Workgroups of v4, each alone on its CU; waves of v3.
-int64_t units_of(const DecodeAttentionProblem& p) { return p.batch * p.n_kv_heads * splits_of(p); }
+int64_t units_of(const DecodeAttentionProblem& p) { return p.batch * p.n_kv_heads * decode_splits(p); }
 
 /// v5 instead of v4: where v4 leaves most CUs idle. v5 sends for all of K, then for all of V, from many CUs, and pays
 /// with scores through memory and with p computed again for every group of channels.
@@ -71,7 +69,7 @@ const DecodeAttentionRung& decode_attention_rung_for(std::string_view arithmetic
 }
 
 size_t decode_attention_workspace(const DecodeAttentionProblem& p) {
-  const auto partials = static_cast<size_t>(p.batch * p.n_heads * splits_of(p) * (p.head_dim + 2));
+  const size_t partials = decode_partials_workspace(p, decode_splits(p));
   return p.n_kv > kDecodeScoresKeys ? partials : std::max(partials, decode_scores_workspace(p));
 }
 

@@ -44,8 +44,8 @@ __global__ void GRETA_LAUNCH_BOUNDS(kDecodeV2Waves* kLogicalWave / kSlots, 4)
 }
 
 void decode_attention_v2(hip::Stream& stream, const DecodeAttentionProblem& p, const DecodeAttentionArgs& args) {
-  const int64_t splits = (p.n_kv + kOnlineSplit - 1) / kOnlineSplit, rows = p.batch * p.n_heads;
-  const size_t partials = static_cast<size_t>(rows * splits * (p.head_dim + 2));
+  const int64_t splits = decode_splits(p);
+  const size_t partials = decode_partials_workspace(p, splits);
   const DecodeShape shape = decode_shape(p, args);
   with_exp_mode("decode_attention v2", args.exp, [&](auto exp) {
     with_logical_slots([&](auto slots) {

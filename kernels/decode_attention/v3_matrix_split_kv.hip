@@ -91,8 +91,8 @@ void decode_attention_v3_with_splits(hip::Stream& stream, const DecodeAttentionP
   if (split_keys < kAttentionTile || split_keys % kAttentionTile || (p.paged() && split_keys > kAttentionSplit))
     throw_invalid(concat("decode_attention v3: splits of ", split_keys, " keys; wanted a multiple of ", kAttentionTile,
                          ", at most ", kAttentionSplit, " with pages"));
-  const int64_t splits = (p.n_kv + split_keys - 1) / split_keys;
-  const size_t partials = static_cast<size_t>(p.batch * p.n_heads * splits * (p.head_dim + 2));
+  const int64_t splits = ceil_div(p.n_kv, split_keys);
+  const size_t partials = decode_partials_workspace(p, splits);
   with_exp_mode("decode_attention v3", args.exp, [&](auto exp) {
     with_wave([&](auto wave) {
       with_attention_types(p.dtype, p.head_dim, [&](auto element, auto head_dim) {

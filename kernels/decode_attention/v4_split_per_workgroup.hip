@@ -165,8 +165,8 @@ __global__ void GRETA_LAUNCH_BOUNDS(kWaves* kWave, 2)
 }  // namespace
 
 void decode_attention_v4(hip::Stream& stream, const DecodeAttentionProblem& p, const DecodeAttentionArgs& args) {
-  const int64_t splits = (p.n_kv + kAttentionSplit - 1) / kAttentionSplit;
-  const size_t partials = static_cast<size_t>(p.batch * p.n_heads * splits * (p.head_dim + 2));
+  const int64_t splits = decode_splits(p);
+  const size_t partials = decode_partials_workspace(p, splits);
   with_exp_mode("decode_attention v4", args.exp, [&](auto exp) {
     with_wave([&](auto wave) {
       with_attention_types(p.dtype, p.head_dim, [&](auto element, auto head_dim) {

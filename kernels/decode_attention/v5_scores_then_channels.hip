@@ -238,10 +238,7 @@ __global__ void GRETA_LAUNCH_BOUNDS(splits_at_once(kWave) * kSplitTiles * kWave,
   // A row beyond the KV head's query heads is the last one's: what becomes of it is not stored.
   const int stored_row = row < from.group ? row : from.group - 1;
 
-  float total_m = -INFINITY, total_l = 0.0f;
-  typename Channels::Output total;
-  GRETA_UNROLL
-  for (int n = 0; n < Channels::kOutputs; ++n) Mma::clear(total[n]);
+  OnlineState<kOwn> total = {};
   for (int first = 0; first * kAttentionSplit < n_kv; first += kAtOnce) {
     if (first > 0) __syncthreads();  // what the splits before handed over is used up
     const int split = first + turn, begin = split * kAttentionSplit;
@@ -309,12 +306,11 @@ __global__ void GRETA_LAUNCH_BOUNDS(splits_at_once(kWave) * kSplitTiles * kWave,
     }
     __syncthreads();
 
-    float m = -INFINITY, l = 0.0f;
-    typename Channels::Output sum;
-    GRETA_UNROLL
-    for (int n = 0; n < Channels::kOutputs; ++n) Mma::clear(sum[n]);
+    OnlineState<kOwn> own = {};
     if (tile == 0 && keys > 0) {
-      m = lds_m[turn][lane];
+      typename Channels::Output sum;
+      GRETA_UNROLL
+      for (int n = 0; n < Channels::kOutputs; ++n) Mma::clear(sum[n]);
       for (int t = 0; t <= last_tile; ++t) {
         const TileOperands<kWave>& of = lds[turn * kSplitTiles + t];
         Words2 p[kTileBlocks];
@@ -323,7 +319,7 @@ __global__ void GRETA_LAUNCH_BOUNDS(splits_at_once(kWave) * kSplitTiles * kWave,
         for (int b = 0; b < kTileBlocks; ++b)
           p[b] = load_pack<2>(of.p[b][lane].v), w[b] = load_pack<4>(of.v[b][lane].v);
         const float a = of.a[lane];
-        l = fmaf(l, a, of.u[lane]);
+        own.l = fmaf(own.l, a, of.u[lane]);
         GRETA_UNROLL
         for (int n = 0; n < kOwn; ++n) Channels::own(sum, n) = Channels::own(sum, n) * a;
         GRETA_UNROLL
@@ -336,45 +332,37 @@ __global__ void GRETA_LAUNCH_BOUNDS(splits_at_once(kWave) * kSplitTiles * kWave,
           Channels::multiply(sum, w[b], operand);
         }
       }
-      l = Mma::across_row(l, [](float x, float y) { return x + y; });
+      own.m = lds_m[turn][lane], own.l = Mma::across_row(own.l, [](float x, float y) { return x + y; });
+      GRETA_UNROLL
+      for (int n = 0; n < kOwn; ++n) own.o[n] = Channels::own(sum, n);
       if (turn > 0) {
-        lds_l[turn][lane] = l;
+        lds_l[turn][lane] = own.l;
         GRETA_UNROLL
-        for (int n = 0; n < kOwn; ++n) lds_o[turn][n][lane] = Channels::own(sum, n);
+        for (int n = 0; n < kOwn; ++n) lds_o[turn][n][lane] = own.o[n];
       }
     }
     if (kAtOnce > 1) __syncthreads();
 
     // A lane of the first wave has the rows and channels of the same lane of the others.
     if (wave > 0) continue;
+    if (first == 0)
+      total = own;
+    else
+      merge_split<kExp>(total, own);
     GRETA_UNROLL
-    for (int next = 0; next < kAtOnce; ++next) {
+    for (int next = 1; next < kAtOnce; ++next) {
       if ((first + next) * kAttentionSplit >= n_kv) break;
-      if (next > 0) {
-        m = lds_m[next][lane], l = lds_l[next][lane];
-        GRETA_UNROLL
-        for (int n = 0; n < kOwn; ++n) Channels::own(sum, n) = lds_o[next][n][lane];
-      }
-      if (first + next == 0) {
-        total_m = m, total_l = l;
-        GRETA_UNROLL
-        for (int n = 0; n < kOwn; ++n) Channels::own(total, n) = Channels::own(sum, n);
-        continue;
-      }
-      const float before = total_m;
-      total_m = fmaxf(before, m);
-      const float a = exp2<kExp>(before - total_m), b = exp2<kExp>(m - total_m);
-      total_l = fmaf(total_l, a, l * b);
+      own.m = lds_m[next][lane], own.l = lds_l[next][lane];
       GRETA_UNROLL
-      for (int n = 0; n < kOwn; ++n)
-        Channels::own(total, n) = fmaf(Channels::own(total, n), a, Channels::own(sum, n) * b);
+      for (int n = 0; n < kOwn; ++n) own.o[n] = lds_o[next][n][lane];
+      merge_split<kExp>(total, own);
     }
   }
 
   if (wave > 0 || row >= from.group) return;
   Pack<T, kOwn> rounded;
   GRETA_UNROLL
-  for (int n = 0; n < kOwn; ++n) rounded.v[n] = hip::from_float<T>(Channels::own(total, n) / total_l);
+  for (int n = 0; n < kOwn; ++n) rounded.v[n] = hip::from_float<T>(total.o[n] / total.l);
   store_pack(o + q_row(shape, kHeadDim, sequence, 0, head_of_slot(shape, unit.kv_head * from.group + row)) +
                  first_channel + Channels::first_of_output(),
              rounded);
@@ -383,8 +371,7 @@ __global__ void GRETA_LAUNCH_BOUNDS(splits_at_once(kWave) * kSplitTiles * kWave,
 }  // namespace
 
 void decode_attention_v5(hip::Stream& stream, const DecodeAttentionProblem& p, const DecodeAttentionArgs& args) {
-  const int64_t splits = (p.n_kv + kAttentionSplit - 1) / kAttentionSplit,
-                tiles = (p.n_kv + kKvTileKeys - 1) / kKvTileKeys;
+  const int64_t splits = decode_splits(p), tiles = ceil_div(p.n_kv, kKvTileKeys);
   with_exp_mode("decode_attention v5", args.exp, [&](auto exp) {
     with_wave([&](auto wave) {
       with_attention_types(p.dtype, p.head_dim, [&](auto element, auto head_dim) {
