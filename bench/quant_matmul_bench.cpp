@@ -241,9 +241,9 @@ void add_quant_matmul(std::vector<BenchCase>& to) {
   };
   const Matrix beside_free[] = {
       {"sample_128x512", 128, 512, {}, {16, 80}},
-      {"llama3_8b_4096x4096", 4096, 4096, {16, 64, 512, 4096}, {}},
-      {"llama3_8b_14336x4096", 14336, 4096, {16, 64, 512, 4096}, {}},
-      {"llama3_8b_4096x14336", 4096, 14336, {16, 64, 512, 4096}, {}},
+      {"llama3_8b_4096x4096", 4096, 4096, {16, 32, 64, 512, 4096}, {}},
+      {"llama3_8b_14336x4096", 14336, 4096, {16, 32, 64, 512, 4096}, {}},
+      {"llama3_8b_4096x14336", 4096, 14336, {16, 32, 64, 512, 4096}, {}},
   };
   const bool host = hip::platform_name() == "host";
   for (const Matrix& matrix : matrices)

@@ -22,6 +22,7 @@
 //   atomic_add(ptr, v)                      int, unsigned, float; returns the old value
 //   to_float(half_t|bf16_t|float), from_float<T>(float)      as in dtype.hpp: nearest even, NaN quietened
 //   pack_low16(a, b), pack_high16(a, b), round_pair<T>(x, y) halves of words; two floats rounded to T
+//   byte_at(word, i), four_of_byte(word, i) a byte of a word, zero extended; four of it side by side
 //   float_bits(f), bits_float(u)
 //   exp2_hw(x)                              the device's own exp2 (host: none, see kernels/tile/exp2.hpp)
 //   dot4_i8(a, b, c)                        c + sum of four products of the signed bytes of a and b (int32, exact)

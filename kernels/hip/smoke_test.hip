@@ -12,6 +12,7 @@
 #include <random>
 #include <vector>
 
+#include "kernels/hip/host_device.hpp"
 #include "kernels/hip/launch.hpp"
 
 namespace greta::hip {
@@ -105,6 +106,35 @@ TEST_P(Smoke, GridAndBlockHaveThreeDimensions) {
           for (int ty = 0; ty < 3; ++ty)
             for (int tx = 0; tx < 5; ++tx)
               EXPECT_EQ(got[at++], bz * 100000 + by * 10000 + bx * 1000 + tz * 100 + ty * 10 + tx);
+}
+
+// -------------------------------------------------------------------------------------------------------------- bytes
+
+__global__ void GRETA_LAUNCH_BOUNDS(64, 8) bytes_kernel(const int* words, int* bytes, int n) {
+  const int t = static_cast<int>(threadIdx.x);
+  if (t >= n) return;
+  const auto word = static_cast<uint32_t>(words[t]);
+  GRETA_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    bytes[8 * t + i] = static_cast<int>(byte_at(word, i));
+    bytes[8 * t + 4 + i] = static_cast<int>(four_of_byte(word, i));
+  }
+}
+
+TEST_P(Smoke, BytesOfWords) {
+  Stream stream;
+  const std::vector<int> words = {0, -1, 0x03020100, static_cast<int>(0x80ff7f01u), static_cast<int>(0xdeadbeefu)};
+  DeviceBuffer<int> dwords("words", words.size()), dbytes("bytes", 8 * words.size());
+  dwords.upload(stream, words);
+  launch(stream, {"smoke_bytes", dim3(1), dim3(64)}, &bytes_kernel, in("words", dwords.cview(), words.size()),
+         out("bytes", dbytes.view(), dbytes.count()), static_cast<int>(words.size()));
+  const auto got = dbytes.to_host(stream);
+  for (size_t t = 0; t < words.size(); ++t)
+    for (size_t i = 0; i < 4; ++i) {
+      const uint32_t byte = static_cast<uint32_t>(words[t]) >> (8 * i) & 0xffu;
+      EXPECT_EQ(got[8 * t + i], static_cast<int>(byte)) << t << " " << i;
+      EXPECT_EQ(got[8 * t + 4 + i], static_cast<int>(byte << 24 | byte << 16 | byte << 8 | byte)) << t << " " << i;
+    }
 }
 
 // ---------------------------------------------------------------------------------------------------------------- LDS

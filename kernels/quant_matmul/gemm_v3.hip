@@ -66,8 +66,7 @@ __global__ GRETA_LAUNCH_BOUNDS(T::kThreads,
   }
   for (int first = 0; first < n_super; first += kWaves) {
     const int s = first + wave;
-    int8_t* const slots_of_round = lds + (T::kBuffers > 1 ? first / kWaves % 2 * kWaves * T::kSlot : 0);
-    int8_t* const slot = slots_of_round + wave * T::kSlot;
+    int8_t* const slot = lds + ((T::kBuffers > 1 ? first / kWaves % T::kBuffers * kWaves : 0) + wave) * T::kSlot;
     if (s < n_super) {
       const int next = s + kWaves;
       heads.put(slot);
@@ -109,6 +108,8 @@ __global__ GRETA_LAUNCH_BOUNDS(T::kThreads,
       }
     } else {
       __syncthreads();
+      const int round = first / kWaves;
+      const int8_t* const slots_of_round = lds + round % T::kBuffers * kWaves * T::kSlot;
       const auto add = [&](int w) {
         GRETA_UNROLL
         for (int i = 0; i < T::kOwn; ++i) {
@@ -117,11 +118,11 @@ __global__ GRETA_LAUNCH_BOUNDS(T::kThreads,
           add_links<T, T::kPack>(slots_of_round + w * T::kSlot, output / T::kRows, output % T::kRows, sums[i]);
         }
       };
-      if (first + kWaves <= n_super) {
+      if ((round + 1) * kWaves <= n_super) {
         GRETA_UNROLL_BY(2)
         for (int w = 0; w < kWaves; ++w) add(w);
       } else {
-        for (int w = 0; w < n_super - first; ++w) add(w);
+        for (int w = 0; w < n_super - round * kWaves; ++w) add(w);
       }
       if (T::kBuffers == 1) __syncthreads();
     }

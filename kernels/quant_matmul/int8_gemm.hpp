@@ -68,6 +68,9 @@ __device__ __forceinline__ void multiply_tile(int8_t* lds, const typename T::Blo
   const int elements = hip::tile_elements(wave);
   // A token's or row's place from the first of the tile in bytes, 32 bits of them: a step adds it to an address that
   // the whole workgroup has. Beyond the end: the last once more.
+  // Of absent tokens sm_90a copies zeros, which no memory is read for: every workgroup would ask for the last token's
+  // lines again and again. The question costs large tiles of Q6_K 7 % (docs/experiments_quant_matmul.md): not there.
+  [[maybe_unused]] constexpr bool kAsks = T::kQ4 || T::kTokens <= 64;
   using Activation = typename Piece::Activation;
   const char* const x_bytes = reinterpret_cast<const char*>(x + token0 * n_blocks);
   const char* const w_bytes = reinterpret_cast<const char*>(weights + row0 * n_blocks);
@@ -118,7 +121,7 @@ __device__ __forceinline__ void multiply_tile(int8_t* lds, const typename T::Blo
         bytes = activation(block, token_at(token) + static_cast<uint32_t>(column))->qs + half * kInt8Step;
       }
 #if defined(__CUDACC__)
-      hip::async_copy16(buffer + T::kX + token * kInt8Stride + column, bytes, true);
+      hip::async_copy16(buffer + T::kX + token * kInt8Stride + column, bytes, !kAsks || token < tokens);
 #else
       chunks[i] = load16<16>(bytes);
 #endif
@@ -205,7 +208,7 @@ __device__ __forceinline__ void multiply_tile(int8_t* lds, const typename T::Blo
       if (item < T::kTokens) {
         const auto* const from = reinterpret_cast<const char*>(activation(block, token_at(item)));
         GRETA_UNROLL
-        for (int k = 0; k < 48; k += 16) hip::async_copy16(lds + T::kRaw + item * 48 + k, from + k, true);
+        for (int k = 0; k < 48; k += 16) hip::async_copy16(lds + T::kRaw + item * 48 + k, from + k, item < tokens);
       } else if (row < T::kRows) {
         hip::async_copy16(lds + T::kRaw + T::kTokens * 48 + row * 16, weight(block, row_at(row)), true);
       }

@@ -10,6 +10,7 @@ void gemv_v2(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemm_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemm_v2(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemm_v3(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
+void gemm_v4(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemv_float_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemm_float_v1(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
 void gemv_float_v2(hip::Stream&, const QuantMatmulProblem&, const QuantMatmulArgs&);
@@ -58,6 +59,7 @@ constexpr const char* kGemv2 = "loads of several rows in flight, sums reduced in
 constexpr const char* kGemm = "weight tile unpacked to bytes in LDS, shared by 16 to 64 tokens";
 constexpr const char* kGemm2 = "int8 matrix tiles, two LDS buffers";
 constexpr const char* kGemm3 = "a superblock a wave, operands straight from memory, few rows of X";
+constexpr const char* kGemm4 = "superblocks stream through LDS, unpacked once for 64 tokens";
 constexpr QuantMatmulRung kLadder[] = {
     {"gemv_q4_k_v1", gemv_v1, q4_k, "q4_k_i8", kGemv},
     {"gemv_q4_k_v2", gemv_v2, q4_k, "q4_k_i8", kGemv2},
@@ -65,11 +67,13 @@ constexpr QuantMatmulRung kLadder[] = {
     {"gemm_q4_k_v1", gemm_v1, q4_k, "q4_k_i8", kGemm},
     {"gemm_q4_k_v2", gemm_v2, q4_k, "q4_k_i8", kGemm2},
     {"gemm_q4_k_v3", gemm_v3, few_rows<q4_k>, "q4_k_i8", kGemm3},
+    {"gemm_q4_k_v4", gemm_v4, few_rows<q4_k>, "q4_k_i8", kGemm4},
     {"gemv_q6_k_v1", gemv_v1, q6_k, "q6_k_i8", kGemv},
     {"gemv_q6_k_v2", gemv_v2, q6_k, "q6_k_i8", kGemv2},
     {"gemm_q6_k_v1", gemm_v1, q6_k, "q6_k_i8", kGemm},
     {"gemm_q6_k_v2", gemm_v2, q6_k, "q6_k_i8", kGemm2},
     {"gemm_q6_k_v3", gemm_v3, few_rows<q6_k>, "q6_k_i8", kGemm3},
+    {"gemm_q6_k_v4", gemm_v4, few_rows<q6_k>, "q6_k_i8", kGemm4},
     {"gemv_q8_0_v1", gemv_v1, q8_0, "q8_0_i8", kGemv},
     {"gemv_q8_0_v2", gemv_v2, q8_0, "q8_0_i8", kGemv2},
     {"gemm_q8_0_v1", gemm_v1, q8_0, "q8_0_i8", kGemm},
@@ -83,11 +87,17 @@ constexpr QuantMatmulRung kLadder[] = {
      "matrix tiles out of LDS, the next tiles copied meanwhile"},
 };
 
-/// Whether gemm v3, which reads every weight tile again for each few tokens, is faster than v2, whose workgroups are a
-/// tile of 64 weight rows each (H200: docs/experiments_quant_matmul.md).
-bool better_a_superblock_a_wave(const QuantMatmulProblem& p) {
-  const bool few_workgroups = (p.n_out + 63) / 64 < hip::device_info().compute_units;
-  return p.m <= kFewRows && (few_workgroups || p.m <= 16);
+/// Whether a tile of 64 weight rows a workgroup, as of gemm v2, leaves CUs without work.
+bool few_workgroups(const QuantMatmulProblem& p) { return (p.n_out + 63) / 64 < hip::device_info().compute_units; }
+
+/// Of the GEMMs for few rows of X, what is faster on an H200 (docs/experiments_quant_matmul.md). v2 reads X least where
+/// its tiles of 64 tokens are filled and there are workgroups enough.
+bool suits(decltype(QuantMatmulRung::launch) launch, const QuantMatmulProblem& p) {
+  if (launch == gemm_v3) return p.m <= 32 || few_workgroups(p);
+  if (launch == gemm_v4)
+    return p.m > 16 ? p.m <= 32 || few_workgroups(p) || p.weights == DType::kQ6K
+                    : p.weights == DType::kQ4K && !few_workgroups(p);
+  return true;
 }
 
 }  // namespace
@@ -99,8 +109,7 @@ const QuantMatmulRung& quant_matmul_default_rung(const QuantMatmulProblem& probl
   const QuantMatmulRung* chosen = nullptr;
   for (const QuantMatmulRung& rung : kLadder)
     if (rung.accepts(problem).empty() && std::string_view(rung.name).starts_with(gemm ? "gemm" : "gemv") &&
-        !(chosen && host && std::string_view(chosen->arithmetic) == rung.arithmetic) &&
-        !(rung.launch == gemm_v3 && !better_a_superblock_a_wave(problem)))
+        !(chosen && host && std::string_view(chosen->arithmetic) == rung.arithmetic) && suits(rung.launch, problem))
       chosen = &rung;
   if (chosen) return *chosen;
   throw_invalid("quant_matmul: no rung for weights " + std::string(dtype_name(problem.weights)));

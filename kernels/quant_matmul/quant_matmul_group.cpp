@@ -8,6 +8,7 @@ void gemv_v2_group(hip::Stream&, const QuantMatmulGroupProblem&, const QuantMatm
 void gemv_v3_group(hip::Stream&, const QuantMatmulGroupProblem&, const QuantMatmulGroupArgs&);
 void gemm_v2_group(hip::Stream&, const QuantMatmulGroupProblem&, const QuantMatmulGroupArgs&);
 void gemm_v3_group(hip::Stream&, const QuantMatmulGroupProblem&, const QuantMatmulGroupArgs&);
+void gemm_v4_group(hip::Stream&, const QuantMatmulGroupProblem&, const QuantMatmulGroupArgs&);
 void gemv_float_v2_group(hip::Stream&, const QuantMatmulGroupProblem&, const QuantMatmulGroupArgs&);
 void gemm_float_v2_group(hip::Stream&, const QuantMatmulGroupProblem&, const QuantMatmulGroupArgs&);
 
@@ -27,9 +28,11 @@ constexpr QuantMatmulGroupRung kLadder[] = {
     GRETA_GROUP_RUNG("gemv_q4_k_v3", gemv_v3_group, "q4_k_i8"),
     GRETA_GROUP_RUNG("gemm_q4_k_v2", gemm_v2_group, "q4_k_i8"),
     GRETA_GROUP_RUNG("gemm_q4_k_v3", gemm_v3_group, "q4_k_i8"),
+    GRETA_GROUP_RUNG("gemm_q4_k_v4", gemm_v4_group, "q4_k_i8"),
     GRETA_GROUP_RUNG("gemv_q6_k_v2", gemv_v2_group, "q6_k_i8"),
     GRETA_GROUP_RUNG("gemm_q6_k_v2", gemm_v2_group, "q6_k_i8"),
     GRETA_GROUP_RUNG("gemm_q6_k_v3", gemm_v3_group, "q6_k_i8"),
+    GRETA_GROUP_RUNG("gemm_q6_k_v4", gemm_v4_group, "q6_k_i8"),
     GRETA_GROUP_RUNG("gemv_q8_0_v2", gemv_v2_group, "q8_0_i8"),
     GRETA_GROUP_RUNG("gemm_q8_0_v2", gemm_v2_group, "q8_0_i8"),
     GRETA_GROUP_RUNG("gemm_q8_0_v3", gemm_v3_group, "q8_0_i8"),

@@ -26,36 +26,38 @@ __device__ __forceinline__ Fragment fragment_of_words(const uint32_t (&words)[kF
   return fragment;
 }
 
-/// Rows [0, 16), bytes [column, column + 32) of a tile, as A.
+/// Rows [0, 16), bytes [column, column + 32) of a tile, as A. kStride: bytes from row to row.
+template <int kStride = kInt8Stride>
 __device__ __forceinline__ hip::FragmentA8 load_int8_a(const int8_t* tile, int column) {
   uint32_t words[kFragmentWords] = {};
   const int lane = hip::lane_id();
 #if defined(__CUDACC__)
-  hip::load_matrix_x4(words, tile + (lane % 8 + 8 * (lane / 8 % 2)) * kInt8Stride + column + 16 * (lane / 16));
+  hip::load_matrix_x4(words, tile + (lane % 8 + 8 * (lane / 8 % 2)) * kStride + column + 16 * (lane / 16));
 #elif defined(__HIP__)
-  memcpy(words, __builtin_assume_aligned(tile + lane % 16 * kInt8Stride + column + 8 * (lane / 16), 8), 8);
+  memcpy(words, __builtin_assume_aligned(tile + lane % 16 * kStride + column + 8 * (lane / 16), 8), 8);
 #else
   const int wave = hip::wave_size();
   for (int w = 0; w < hip::tile_elements(wave) / 2; ++w)
-    memcpy(words + w,
-           tile + hip::tile8_a_row(wave, lane, 4 * w) * kInt8Stride + column + hip::tile8_a_k(wave, lane, 4 * w), 4);
+    memcpy(words + w, tile + hip::tile8_a_row(wave, lane, 4 * w) * kStride + column + hip::tile8_a_k(wave, lane, 4 * w),
+           4);
 #endif
   return fragment_of_words<hip::FragmentA8>(words);
 }
 
 /// Rows [0, 16), bytes [column, column + 32) of a tile that holds B by columns.
+template <int kStride = kInt8Stride>
 __device__ __forceinline__ hip::FragmentB8 load_int8_b(const int8_t* tile, int column) {
   uint32_t words[kFragmentWords] = {};
   const int lane = hip::lane_id();
 #if defined(__CUDACC__)
-  hip::load_matrix_x4(words, tile + (lane % 8 + 8 * (lane / 16)) * kInt8Stride + column + 16 * (lane / 8 % 2));
+  hip::load_matrix_x4(words, tile + (lane % 8 + 8 * (lane / 16)) * kStride + column + 16 * (lane / 8 % 2));
 #elif defined(__HIP__)
-  memcpy(words, __builtin_assume_aligned(tile + lane % 16 * kInt8Stride + column + 8 * (lane / 16), 8), 8);
+  memcpy(words, __builtin_assume_aligned(tile + lane % 16 * kStride + column + 8 * (lane / 16), 8), 8);
 #else
   const int wave = hip::wave_size();
   for (int w = 0; w < hip::tile_elements(wave) / 2; ++w)
-    memcpy(words + w,
-           tile + hip::tile8_b_col(wave, lane, 4 * w) * kInt8Stride + column + hip::tile8_b_k(wave, lane, 4 * w), 4);
+    memcpy(words + w, tile + hip::tile8_b_col(wave, lane, 4 * w) * kStride + column + hip::tile8_b_k(wave, lane, 4 * w),
+           4);
 #endif
   return fragment_of_words<hip::FragmentB8>(words);
 }

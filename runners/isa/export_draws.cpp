@@ -32,6 +32,8 @@ constexpr Draw kDraws[] = {
     {"quantize_activations", "m=2..4 n_out=1 n_in=256*1..2 weights={q4_k,q8_0} x={f16,bf16,f32}"},
     {"quant_matmul", "m={1,2,3,5} n_out=5..21 n_in=256*1..3 weights={q4_k,q6_k,q8_0} x=f16|bf16|f32 y=f16|bf16|f32"},
     {"quant_matmul", "m={11,19,35} n_out=33..71 n_in=256 weights={q4_k,q6_k,q8_0} x=f16|bf16 y=f16|bf16|f32"},
+    {"quant_matmul", "m={23,50,64} n_out=17..40 n_in=256*2..6 weights={q4_k,q6_k} x=f16|bf16 y=f16|bf16|f32",
+     "gemm.*v4"},
     {"quant_matmul", "m=2..5 n_out=5..21 n_in=32*3..13 weights=q8_0 x=f16|bf16 y=f16|f32"},
     {"quant_matmul", "m={1,3,19} n_out=5..40 n_in=256|320 weights={f16,bf16,f32} x={f16,bf16,f32} y=f16|bf16|f32"},
     {"quant_matmul", "m=2..9 n_out=5..40 n_in=101|333 weights={f16,bf16,f32} x={f16,bf16,f32} y=f16|bf16|f32"},

@@ -118,6 +118,8 @@ const Row kRows[] = {
     {"quant_matmul/gemm_v3", ".*Tile<.*, 1, 1, 4>, false>", Kind::kHardOnly, {.threads = 256}, kVariant},
     {"quant_matmul/gemm_v3", ".*, true>", Kind::kHardOnly, {.threads = 256}, kVariant},
     {"quant_matmul/gemm_v3", ".*", Kind::kHardOnly, {.threads = 256}, kFewRows},
+    {"quant_matmul/gemm_v4", ".*BlockQ4K.*", Kind::kHardOnly, {.threads = 512, .dynamic_lds = 45568}, kFewRows},
+    {"quant_matmul/gemm_v4", ".*", Kind::kHardOnly, {.threads = 512, .dynamic_lds = 54016}, kFewRows},
     {"quant_matmul/gemm_v2_free", "zero_kernel", Kind::kHardOnly, {.threads = 256}, kVariant},
     {"quant_matmul/gemm_v2_free", ".*", Kind::kHardOnly, {.threads = 512}, kVariant},
     {"quant_matmul/gemm_v2", ".*BlockQ4K.*", Kind::kInteger, {.threads = 512, .dynamic_lds = 42496}, "", kLargeInteger},

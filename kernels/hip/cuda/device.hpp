@@ -124,6 +124,13 @@ __device__ inline void load_matrix_x4_transposed(uint32_t (&words)[4], const voi
 /// The low halves of two words side by side (a below b), and the high halves.
 __device__ inline uint32_t pack_low16(uint32_t a, uint32_t b) { return __byte_perm(a, b, 0x5410); }
 __device__ inline uint32_t pack_high16(uint32_t a, uint32_t b) { return __byte_perm(a, b, 0x7632); }
+/// Byte i of a word, zero extended; and four of it side by side. i: known when compiled.
+__device__ inline uint32_t byte_at(uint32_t word, int i) {
+  return __byte_perm(word, 0, 0x4440u + static_cast<unsigned>(i));
+}
+__device__ inline uint32_t four_of_byte(uint32_t word, int i) {
+  return __byte_perm(word, 0, 0x1111u * static_cast<unsigned>(i));
+}
 
 /// v, and the compiler does not know it: what is computed from it stays where it is written (moved out of a loop it
 /// would hold a register all along).

@@ -189,6 +189,8 @@ inline constexpr int kLdsBytesForTwo = 32 * 1024;
 
 inline uint32_t pack_low16(uint32_t a, uint32_t b) { return (a & 0xffffu) | b << 16; }
 inline uint32_t pack_high16(uint32_t a, uint32_t b) { return a >> 16 | (b & 0xffff0000u); }
+inline uint32_t byte_at(uint32_t word, int i) { return word >> (8 * i) & 0xffu; }
+inline uint32_t four_of_byte(uint32_t word, int i) { return byte_at(word, i) * 0x01010101u; }
 
 /// Copies in the background are done at once here.
 inline void async_copy16(void* lds, const void* from, bool valid) {

@@ -141,6 +141,11 @@ inline constexpr int kLdsBytesForTwo = 32 * 1024;
 /// The low halves of two words side by side (a below b), and the high halves: v_perm_b32.
 __device__ inline uint32_t pack_low16(uint32_t a, uint32_t b) { return __builtin_amdgcn_perm(b, a, 0x05040100u); }
 __device__ inline uint32_t pack_high16(uint32_t a, uint32_t b) { return __builtin_amdgcn_perm(b, a, 0x07060302u); }
+/// Byte i of a word, zero extended (v_bfe_u32); and four of it side by side. i: known when compiled.
+__device__ inline uint32_t byte_at(uint32_t word, int i) { return word >> (8 * i) & 0xffu; }
+__device__ inline uint32_t four_of_byte(uint32_t word, int i) {
+  return __builtin_amdgcn_perm(0u, word, 0x01010101u * static_cast<unsigned>(i));
+}
 
 /// v, and the compiler does not know it: what is computed from it stays where it is written (moved out of a loop it
 /// would hold a register all along).

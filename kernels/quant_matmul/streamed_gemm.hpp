@@ -1,0 +1,404 @@
+// The workgroup of quantised GEMM v4: waves that bring superblocks to LDS and unpack them, and waves that multiply.
+// Formula, arithmetic and placement: gemm_v4.hip. For .hip files of this operator.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/quant_matmul/matmul_group.hpp"
+#include "kernels/quant_matmul/streamed_layout.hpp"
+#include "kernels/tile/int8_operand.hpp"
+#include "kernels/tile/weight_piece.hpp"
+
+namespace greta {
+namespace streamed {
+
+constexpr int kRuns = kSuperblock / kSmallBlock;  ///< of 32 columns in a superblock
+constexpr int kTokenUnits = kSuperblock / kUnit;  ///< of a token's values in a superblock
+
+#if defined(__HIP__)
+constexpr int kLanes = 64;
+#else
+constexpr int kLanes = 32;  // at least: host has 64 with `--wave 64`
+#endif
+
+/// kTokenTiles x kRowTiles tiles of 16 tokens x 16 weight rows for a workgroup.
+template <class Block_, int kTokenTiles_>
+struct Tile {
+  using Block = Block_;
+  using Piece = PieceOf<Block>;
+  static constexpr bool kQ4 = Piece::kMins;
+  static constexpr int kTokenTiles = kTokenTiles_;
+#if defined(__CUDACC__)
+  static constexpr int kLayout = 32;                   ///< wave that rows lie for
+  static constexpr int kTm = kTokenTiles > 1 ? 2 : 1;  ///< tiles of tokens of a multiplying wave
+  static constexpr int kRowTiles = 2, kBuffers = 4;
+  static constexpr int kFetchers =
+      kQ4 ? 4 : 8;  ///< waves that fetch and unpack (H200: docs/experiments_quant_matmul.md)
+#else
+  static constexpr int kLayout = 64;
+  static constexpr int kTm = 1, kRowTiles = 1, kBuffers = 2, kFetchers = 4;
+#endif
+  static constexpr int kTokens = kTokenTiles * hip::kTile, kRows = kRowTiles * hip::kTile;
+  static constexpr int kMultipliers = kTokenTiles / kTm * kRowTiles, kWaves = kMultipliers + kFetchers;
+  static constexpr int kThreads = kWaves * kLanes, kFetchThreads = kFetchers * kLanes;  ///< at least
+
+  // Work of a fetching thread in a superblock.
+  static constexpr int kTokenItems = (kTokens * kTokenUnits + kFetchThreads - 1) / kFetchThreads;
+  static constexpr int kPieceItems = (kRows * kPieces + kFetchThreads - 1) / kFetchThreads;
+  /// Units that hold a row's superblock: it begins on one, or at any even place of it.
+  static constexpr bool kWhole = sizeof(Block) % kUnit == 0;
+  static constexpr int kBytes = static_cast<int>(sizeof(Block)), kBefore = kWhole ? 0 : kUnit - 2;
+  static constexpr int kRowUnits = (kBefore + kBytes + kUnit - 1) / kUnit;
+  static constexpr int kRowItems = (kRows * kRowUnits + kFetchThreads - 1) / kFetchThreads;
+
+  // LDS in bytes. A superblock of weights as it is multiplied, two of them.
+  static constexpr int kStride = row_stride(kLayout), kPlanes = kQ4 ? 1 : 2;
+  static constexpr int kScales = kPlanes * kRows * kStride;          // Q4_K: [row] scales[8]
+  static constexpr int kMins = kScales + (kQ4 ? kRuns * kRows : 0);  // Q4_K: [row] minima[8]
+  static constexpr int kRowD = kMins + (kQ4 ? kRuns * kRows : 0);    // [row] d, dmin
+  static constexpr int kUnpacked = kRowD + 8 * kRows;
+  // Rings: activations, a token's header behind its values; weights as stored.
+  static constexpr int kTokenRing = 2 * kUnpacked, kTokenStage = kTokens * kStride;
+  static constexpr int kRowRing = kTokenRing + kBuffers * kTokenStage, kRowStage = kRows * stored_stride(kQ4);
+#if defined(__HIP__)
+  static constexpr int kLds = kRowRing;  // weights come through registers
+#else
+  static constexpr int kLds = kRowRing + kBuffers * kRowStage;
+#endif
+  static_assert(kUnpacked % kUnit == 0 && kLds <= hip::kLdsBytes);
+};
+
+/// What a workgroup works on: tokens and weight rows from where the pointers stand; beyond the last the last once more.
+template <class T>
+struct Extent {
+  const typename T::Block* weights;
+  const BlockQ8Act256* x;
+  const int8_t *begin, *end;  ///< of the whole matrix of weights
+  int tokens, rows;           ///< that exist from there, at least one
+  int n_blocks;
+  __device__ __forceinline__ Extent(const MatmulPart<typename T::Block>& part, const BlockQ8Act256* all_x, int m,
+                                    int blocks, int64_t token0, int64_t row0)
+      : weights(part.weights + row0 * blocks),
+        x(all_x + token0 * blocks),
+        begin(reinterpret_cast<const int8_t*>(part.weights)),
+        end(reinterpret_cast<const int8_t*>(part.weights + static_cast<int64_t>(part.n_out) * blocks)),
+        tokens(m - static_cast<int>(token0)),
+        rows(part.n_out - static_cast<int>(row0)),
+        n_blocks(blocks) {}
+  __device__ __forceinline__ const BlockQ8Act256* token(int i) const {
+    return x + (i < tokens ? i : tokens - 1) * n_blocks;
+  }
+  __device__ __forceinline__ const typename T::Block* row(int i) const {
+    return weights + (i < rows ? i : rows - 1) * n_blocks;
+  }
+};
+
+/// Superblocks of a tile on their way to LDS, by the fetching waves. In iteration s, after the barrier that ends s - 1:
+///   send(s)         later superblocks are sent for
+///   unpack(s + 1)   its weights, for the next iteration
+///   land(s)         before the next barrier: what the next iteration reads has arrived
+/// sm_90a    cp.async into rings of four: activations three superblocks ahead, weights as stored four. Tokens that do
+///           not exist are zeros: if all workgroups read the last one for them, its lines would be what they wait for
+/// gfx942    by registers: activations stored at the end of the iteration in which they are loaded, weights loaded a
+///           superblock before they are unpacked. Host: as that with a wave of 64, as sm_90a with one of 32
+template <class T>
+class SuperblockStream {
+  using Block = typename T::Block;
+
+ public:
+  /// thread: of the fetching ones.
+  __device__ __forceinline__ SuperblockStream(int8_t* lds, const Extent<T>& extent, int thread)
+      : lds_(lds), extent_(extent), thread_(thread), threads_(T::kFetchers * hip::wave_size()) {
+    GRETA_UNROLL
+    for (int i = 0; i < T::kTokenItems; ++i) {
+      const int item = item_of(i) < T::kTokens * kTokenUnits ? item_of(i) : 0;
+      tokens_[i] = extent.token(item / kTokenUnits)->qs + kUnit * (item % kTokenUnits);
+    }
+    header_ = reinterpret_cast<const int8_t*>(extent.token(thread < T::kTokens ? thread : 0));
+    GRETA_UNROLL
+    for (int i = 0; i < T::kRowItems; ++i) {
+      const int item = item_of(i) < T::kRows * T::kRowUnits ? item_of(i) : 0;
+      rows_[i] = reinterpret_cast<const int8_t*>(extent.row(item / T::kRowUnits)) + kUnit * (item % T::kRowUnits);
+      row_places_[i] = item / T::kRowUnits * stored_stride(T::kQ4) + kUnit * (item % T::kRowUnits);
+    }
+  }
+
+  /// Before the first iteration: begin(); a barrier; begun().
+  __device__ __forceinline__ void begin() {
+    if (staged()) {
+      load_pieces(0);
+      load_tokens(0);
+      store_tokens(0);
+    } else {
+#if !defined(__HIP__)
+      send_rows(0);
+      hip::async_commit();
+      GRETA_UNROLL
+      for (int s = 0; s < T::kBuffers - 1; ++s) {
+        send_tokens(s);
+        send_rows(s + 1);
+        hip::async_commit();
+      }
+      hip::async_wait<T::kBuffers - 1>();
+#endif
+    }
+  }
+  __device__ __forceinline__ void begun() {
+    unpack(0);
+    if (staged())
+      load_pieces(1);
+    else
+      wait();
+  }
+  __device__ __forceinline__ void send(int s) {
+    if (staged()) {
+      load_tokens(s + 1);
+    } else {
+#if !defined(__HIP__)
+      send_tokens(s + T::kBuffers - 1);
+      send_rows(s + T::kBuffers);
+      hip::async_commit();
+#endif
+    }
+  }
+  __device__ __forceinline__ void unpack(int s) {
+    if (s >= extent_.n_blocks) return;
+    GRETA_UNROLL
+    for (int i = 0; i < T::kPieceItems; ++i) {
+      if (item_of(i) >= T::kRows * kPieces) break;
+      const PieceAt at = piece_of(i);
+      RawPiece raw = raw_[i];
+      if (!staged()) {
+        const int8_t* stored = lds_ + T::kRowRing + s % T::kBuffers * T::kRowStage + at.row * stored_stride(T::kQ4);
+        if (!T::kWhole) stored += reinterpret_cast<uintptr_t>(extent_.row(at.row) + s) % kUnit;
+        raw = T::Piece::fetch(reinterpret_cast<const Block*>(stored), at.piece);
+      }
+      put(lds_ + s % 2 * T::kUnpacked, at, T::Piece::decode(raw, at.piece));
+    }
+  }
+  __device__ __forceinline__ void land(int s) {
+    if (staged()) {
+      store_tokens(s + 1);
+      load_pieces(s + 2);
+    } else {
+      wait();
+    }
+  }
+
+ private:
+  /// By registers; else in the background.
+  __device__ static __forceinline__ bool staged() {
+#if defined(__HIP__)
+    return true;
+#elif defined(__CUDACC__)
+    return false;
+#else
+    return hip::wave_size() == 64;
+#endif
+  }
+  __device__ __forceinline__ int item_of(int i) const { return thread_ + i * threads_; }
+  __device__ __forceinline__ PieceAt piece_of(int i) const { return piece_at(hip::wave_size(), T::kQ4, item_of(i)); }
+  __device__ __forceinline__ int8_t* token_stage(int s) const {
+    return lds_ + T::kTokenRing + s % T::kBuffers * T::kTokenStage;
+  }
+  __device__ __forceinline__ int token_place(int i) const {
+    return item_of(i) / kTokenUnits * T::kStride + item_of(i) % kTokenUnits * kUnit;
+  }
+
+#if !defined(__HIP__)
+  __device__ __forceinline__ void send_tokens(int s) const {
+    if (s >= extent_.n_blocks) return;
+    const int from = s * static_cast<int>(sizeof(BlockQ8Act256));
+    GRETA_UNROLL
+    for (int i = 0; i < T::kTokenItems; ++i)
+      if (item_of(i) < T::kTokens * kTokenUnits)
+        hip::async_copy16(token_stage(s) + token_place(i), tokens_[i] + from,
+                          item_of(i) / kTokenUnits < extent_.tokens);
+    if (thread_ < T::kTokens)
+      hip::async_copy16(token_stage(s) + thread_ * T::kStride + kSuperblock, header_ + from, thread_ < extent_.tokens);
+  }
+  __device__ __forceinline__ void send_rows(int s) const {
+    if (s >= extent_.n_blocks) return;
+    int8_t* const stage = lds_ + T::kRowRing + s % T::kBuffers * T::kRowStage;
+    GRETA_UNROLL
+    for (int i = 0; i < T::kRowItems; ++i) {
+      if (item_of(i) >= T::kRows * T::kRowUnits) break;
+      const int8_t* from = rows_[i] + s * static_cast<int>(sizeof(Block));
+      if (!T::kWhole) from -= reinterpret_cast<uintptr_t>(from) % kUnit;
+      int8_t* const to = stage + row_places_[i];
+      if (T::kWhole || (from >= extent_.begin && from + kUnit <= extent_.end)) {
+        hip::async_copy16(to, from, true);
+      } else {  // holds the first or last byte of the matrix
+        for (int j = 0; j < kUnit; j += 2)
+          if (from + j >= extent_.begin && from + j < extent_.end)
+            *reinterpret_cast<uint16_t*>(to + j) = *reinterpret_cast<const uint16_t*>(from + j);
+      }
+    }
+  }
+#endif
+  __device__ __forceinline__ void wait() const {
+#if !defined(__HIP__)
+    hip::async_wait<T::kBuffers - 2>();
+#endif
+  }
+
+  __device__ __forceinline__ void load_tokens(int s) {
+    if (s >= extent_.n_blocks) return;
+    const int from = s * static_cast<int>(sizeof(BlockQ8Act256));
+    GRETA_UNROLL
+    for (int i = 0; i < T::kTokenItems; ++i)
+      if (item_of(i) < T::kTokens * kTokenUnits) values_[i] = load16<16>(tokens_[i] + from);
+    if (thread_ < T::kTokens) d_ = *reinterpret_cast<const float*>(header_ + from);
+  }
+  __device__ __forceinline__ void store_tokens(int s) const {
+    if (s >= extent_.n_blocks) return;
+    GRETA_UNROLL
+    for (int i = 0; i < T::kTokenItems; ++i)
+      if (item_of(i) < T::kTokens * kTokenUnits) store_run(token_stage(s) + token_place(i), values_[i]);
+    if (thread_ < T::kTokens) *reinterpret_cast<float*>(token_stage(s) + thread_ * T::kStride + kSuperblock) = d_;
+  }
+  __device__ __forceinline__ void load_pieces(int s) {
+    if (s >= extent_.n_blocks) return;
+    GRETA_UNROLL
+    for (int i = 0; i < T::kPieceItems; ++i)
+      if (item_of(i) < T::kRows * kPieces)
+        raw_[i] = T::Piece::fetch(extent_.row(piece_of(i).row) + s, piece_of(i).piece);
+  }
+
+  /// 16 bytes to a place that is a multiple of 16, on wave 64 of 8.
+  __device__ static __forceinline__ void store_run(int8_t* to, const Words4& run) {
+    if constexpr (T::kStride % 16 == 0) {
+      store_pack<4>(reinterpret_cast<uint32_t*>(to), run);
+    } else {
+      store_pack<2>(reinterpret_cast<uint32_t*>(to), Words2{{run.v[0], run.v[1]}});
+      store_pack<2>(reinterpret_cast<uint32_t*>(to + 8), Words2{{run.v[2], run.v[3]}});
+    }
+  }
+  /// A piece as operands. Q6_K: values times their scales as 64 hi + lo.
+  __device__ static __forceinline__ void put(int8_t* buffer, const PieceAt& at, WeightPiece w) {
+    int8_t* const to = buffer + at.row * T::kStride;
+    const int lo_at = T::Piece::lo_at(at.piece), hi_at = T::Piece::hi_at(at.piece);
+    if (at.piece == 0)
+      store_pack<2>(reinterpret_cast<float*>(buffer + T::kRowD + 8 * at.row), Pack<float, 2>{{w.d, w.dmin}});
+    if constexpr (T::kQ4) {
+      // Two neighbouring pieces have the same pair of runs; each gives one its scale and minimum.
+      const int shift = 8 * (at.piece % 2);
+      buffer[T::kScales + kRuns * at.row + at.piece] = static_cast<int8_t>(w.scale_pair >> shift);
+      buffer[T::kMins + kRuns * at.row + at.piece] = static_cast<int8_t>(w.min_pair >> shift);
+    } else {
+      Words4 high_of_lo, high_of_hi;
+      GRETA_UNROLL
+      for (int k = 0; k < 4; ++k) {
+        const ScaledPlanes a = scaled_planes(w.lo.v[k], w.scale_lo), b = scaled_planes(w.hi.v[k], w.scale_hi);
+        w.lo.v[k] = a.lo, high_of_lo.v[k] = a.hi, w.hi.v[k] = b.lo, high_of_hi.v[k] = b.hi;
+      }
+      store_run(to + T::kRows * T::kStride + lo_at, high_of_lo);
+      store_run(to + T::kRows * T::kStride + hi_at, high_of_hi);
+    }
+    store_run(to + lo_at, w.lo);
+    store_run(to + hi_at, w.hi);
+  }
+
+  int8_t* lds_;
+  const Extent<T>& extent_;
+  int thread_, threads_;
+  const int8_t *tokens_[T::kTokenItems], *header_, *rows_[T::kRowItems];
+  int row_places_[T::kRowItems];
+  // staged()
+  Words4 values_[T::kTokenItems] = {};
+  float d_ = 0.0f;
+  RawPiece raw_[T::kPieceItems] = {};
+};
+
+/// The outputs of a multiplying wave: kTm tiles of tokens times a tile of rows.
+template <class T>
+struct Outputs {
+  int token, row;  ///< of the workgroup's tile, the wave's first
+  hip::FragmentC sums[T::kTm] = {};
+
+  __device__ __forceinline__ explicit Outputs(int wave)
+      : token(wave % (T::kTokenTiles / T::kTm) * T::kTm * hip::kTile),
+        row(wave / (T::kTokenTiles / T::kTm) * hip::kTile) {}
+  __device__ __forceinline__ int token_of(int k, int i) const {
+    return token + hip::kTile * k + hip::tile_c_row(hip::wave_size(), hip::lane_id(), i);
+  }
+  __device__ __forceinline__ int row_of(int i) const {
+    return row + hip::tile_c_col(hip::wave_size(), hip::lane_id(), i);
+  }
+
+  /// Adds the links of superblock s.
+  __device__ __forceinline__ void add(const int8_t* lds, int s) {
+    using hip::FragmentC8;
+    const int elements = hip::tile_elements(hip::wave_size());
+    const int8_t* const buffer = lds + s % 2 * T::kUnpacked;
+    const int8_t* const tokens = lds + T::kTokenRing + s % T::kBuffers * T::kTokenStage;
+    const int8_t* const a_rows = tokens + token * T::kStride;
+    const int8_t* const b_rows = buffer + row * T::kStride;
+    FragmentC8 low[T::kTm] = {};
+    [[maybe_unused]] FragmentC8 high[T::kTm] = {}, minima[T::kTm];
+    [[maybe_unused]] Words2 mins[kInt8Slots], scales[kInt8Columns];
+    if constexpr (T::kQ4) {
+      GRETA_UNROLL
+      for (int k = 0; k < T::kTm; ++k) minima[k] = all_biased();
+      GRETA_UNROLL
+      for (int r = 0; r < int8_slots(); ++r) mins[r] = eight_at(buffer + T::kMins, row + int8_row(r));
+      GRETA_UNROLL
+      for (int c = 0; c < int8_columns(); ++c) scales[c] = eight_at(buffer + T::kScales, row + int8_column(c));
+    }
+    GRETA_UNROLL
+    for (int sub = 0; sub < kRuns; ++sub) {
+      hip::FragmentA8 a[T::kTm];
+      GRETA_UNROLL
+      for (int k = 0; k < T::kTm; ++k)
+        a[k] = load_int8_a<T::kStride>(a_rows + hip::kTile * k * T::kStride, kSmallBlock * sub);
+      const hip::FragmentB8 b = load_int8_b<T::kStride>(b_rows, kSmallBlock * sub);
+      if constexpr (T::kQ4) {
+        // The minimum of a run, as if it were each of its values.
+        Int8Bytes of_minimum;
+        GRETA_UNROLL
+        for (int r = 0; r < int8_slots(); ++r) {
+          const uint32_t word = hip::four_of_byte(mins[r].v[sub / 4], sub % 4);
+          of_minimum[r] = {{word, word}};
+        }
+        int scale[kInt8Columns];
+        GRETA_UNROLL
+        for (int c = 0; c < int8_columns(); ++c)
+          scale[c] = static_cast<int>(hip::byte_at(scales[c].v[sub / 4], sub % 4));
+        GRETA_UNROLL
+        for (int k = 0; k < T::kTm; ++k) {
+          const FragmentC8 dot = hip::mma_16x16x32(a[k], b, FragmentC8{});
+          GRETA_UNROLL
+          for (int i = 0; i < elements; ++i)
+            low[k].v[i] = hip::mad24(scale[int8_column_slot(i)], dot.v[i], low[k].v[i]);
+          minima[k] = hip::mma_16x16x32(a[k], int8_b(of_minimum), minima[k]);
+        }
+      } else {
+        const hip::FragmentB8 b_high = load_int8_b<T::kStride>(b_rows + T::kRows * T::kStride, kSmallBlock * sub);
+        GRETA_UNROLL
+        for (int k = 0; k < T::kTm; ++k) {
+          low[k] = hip::mma_16x16x32(a[k], b, low[k]);
+          high[k] = hip::mma_16x16x32(a[k], b_high, high[k]);
+        }
+      }
+    }
+    GRETA_UNROLL
+    for (int k = 0; k < T::kTm; ++k) GRETA_UNROLL
+    for (int i = 0; i < elements; ++i) {
+      const float dx = *reinterpret_cast<const float*>(tokens + token_of(k, i) * T::kStride + kSuperblock);
+      const auto d = load_pack<2>(reinterpret_cast<const float*>(buffer + T::kRowD + 8 * row_of(i)));
+      int value = low[k].v[i];
+      if constexpr (!T::kQ4) value += static_cast<int>(static_cast<unsigned>(high[k].v[i]) << 6);
+      float& sum = sums[k].v[i];
+      sum = fmaf(d.v[0] * dx, static_cast<float>(value), sum);
+      if constexpr (T::kQ4) sum = fmaf(-(d.v[1] * dx), unbiased(minima[k].v[i]), sum);
+    }
+  }
+
+ private:
+  __device__ static __forceinline__ Words2 eight_at(const int8_t* bytes, int of_row) {
+    return load_pack<2>(reinterpret_cast<const uint32_t*>(bytes + kRuns * of_row));
+  }
+};
+
+}  // namespace streamed
+}  // namespace greta
