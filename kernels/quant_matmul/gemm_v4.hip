@@ -8,12 +8,12 @@
 // Placement workgroup = 64 tokens x 32 weight rows (gfx942: 16). Some waves fetch superblocks and unpack the weights of
 //           the next one into LDS, the others multiply this one: on sm_90a four with 32 x 16 outputs each, on gfx942
 //           four with 16 x 16. One barrier a superblock
-// H200      64 rows of X, 14336 -> 4096: Q4_K 51 us and Q6_K 61 us where v3 takes 74 and 87; 32 rows 41 and 50 (47 and
-//           57). Of Q4_K's 51 us multiplying takes 42 by itself, fetching and unpacking 44, L2's share of which is X for
-//           every workgroup: docs/experiments_quant_matmul.md
+// H200      64 rows of X, 14336 -> 4096: Q4_K 52 us and Q6_K 61 us where v3 takes 74 and 87; 32 rows 42 and 50 (47 and
+//           57). Of the 52 us multiplying takes 42 by itself, fetching and unpacking 44, most of it X from L2 for every
+//           workgroup: docs/experiments_quant_matmul.md
 // gfx942    98 to 126 registers, no spills, 45 and 53 KiB of LDS; never run on one
-// From v3   there every wave fetches its own superblock of all 64 tokens, 8 rows an access, and the terms of all outputs
-//           pass through LDS. Here X is copied by whole rows and no term leaves its lane
+// From v3   there every wave fetches its own superblock of all 64 tokens, 8 rows an access, and the terms of all
+//           outputs pass through LDS. Here X is copied by whole rows and no term leaves its lane
 // From v2   there all waves unpack, wait and multiply in step, memory one step of 64 or 128 columns ahead
 #include <algorithm>
 

@@ -229,16 +229,28 @@ TEST(QuantMatmul, DefaultRungGoesByRowsAndType) {
             std::string(hip::platform_name() == "host" ? "gemv_q4_k_v1" : "gemv_q4_k_v3"));
   EXPECT_EQ(quant_matmul_default_rung({.m = 4, .weights = DType::kQ6K}).name, "gemv_q6_k" + rung);
   EXPECT_EQ(quant_matmul_default_rung({.m = 8, .weights = DType::kQ8_0}).name, "gemv_q8_0" + rung);
-  const std::string few = hip::platform_name() == "host" ? "_v1" : "_v3";
+  const bool host = hip::platform_name() == "host";
+  const std::string few = host ? "_v1" : "_v3", some = host ? "_v1" : "_v4";
   EXPECT_EQ(quant_matmul_default_rung({.m = 8, .weights = DType::kQ4K}).name,
-            std::string(hip::platform_name() == "host" ? "gemv_q4_k_v1" : "gemm_q4_k_v3"));
+            std::string(host ? "gemv_q4_k_v1" : "gemm_q4_k_v3"));
   EXPECT_EQ(quant_matmul_default_rung({.m = 9, .weights = DType::kQ8_0}).name, "gemm_q8_0" + few);
-  EXPECT_EQ(quant_matmul_default_rung({.m = 64, .weights = DType::kQ6K}).name, "gemm_q6_k" + few);
+  EXPECT_EQ(quant_matmul_default_rung({.m = 16, .weights = DType::kQ6K}).name, "gemm_q6_k" + few);
+  EXPECT_EQ(quant_matmul_default_rung({.m = 17, .weights = DType::kQ4K}).name, "gemm_q4_k" + some);
+  EXPECT_EQ(quant_matmul_default_rung({.m = 64, .weights = DType::kQ6K}).name, "gemm_q6_k" + some);
+  EXPECT_EQ(quant_matmul_default_rung({.m = 64, .weights = DType::kQ8_0}).name, "gemm_q8_0" + few);
   EXPECT_EQ(quant_matmul_default_rung({.m = 65, .weights = DType::kQ6K}).name, "gemm_q6_k" + rung);
-  // So many outputs that v2 has a workgroup for every CU: only K-quants of few rows are faster with v3.
-  EXPECT_EQ(quant_matmul_default_rung({.m = 16, .n_out = 1 << 17, .weights = DType::kQ4K}).name, "gemm_q4_k" + few);
-  EXPECT_EQ(quant_matmul_default_rung({.m = 17, .n_out = 1 << 17, .weights = DType::kQ4K}).name, "gemm_q4_k" + rung);
-  EXPECT_EQ(quant_matmul_default_rung({.m = 16, .n_out = 1 << 17, .weights = DType::kQ8_0}).name, "gemm_q8_0" + rung);
+  // So many outputs that v2 has a workgroup for every CU: it is faster where its tiles of 64 tokens are filled.
+  const auto many = [](int64_t m, DType weights) {
+    return std::string(quant_matmul_default_rung({.m = m, .n_out = 1 << 17, .weights = weights}).name);
+  };
+  EXPECT_EQ(many(16, DType::kQ4K), "gemm_q4_k" + some);
+  EXPECT_EQ(many(16, DType::kQ6K), "gemm_q6_k" + few);
+  EXPECT_EQ(many(16, DType::kQ8_0), "gemm_q8_0" + few);
+  EXPECT_EQ(many(32, DType::kQ4K), "gemm_q4_k" + some);
+  EXPECT_EQ(many(32, DType::kQ8_0), "gemm_q8_0" + few);
+  EXPECT_EQ(many(33, DType::kQ4K), "gemm_q4_k" + rung);
+  EXPECT_EQ(many(33, DType::kQ6K), "gemm_q6_k" + some);
+  EXPECT_EQ(many(33, DType::kQ8_0), "gemm_q8_0" + rung);
   EXPECT_STREQ(quant_matmul_default_rung({.m = 9, .weights = DType::kF32}).name, "gemm_float_v1");
   EXPECT_STREQ(quant_matmul_default_rung({.m = 9, .weights = DType::kF16}).name, "gemm_float_v2");
   EXPECT_STREQ(quant_matmul_default_rung({.m = 8, .weights = DType::kBF16, .x = DType::kBF16}).name, "gemv_float_v2");
