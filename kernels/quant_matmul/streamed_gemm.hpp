@@ -254,7 +254,8 @@ class SuperblockStream {
     if (s >= extent_.n_blocks) return;
     GRETA_UNROLL
     for (int i = 0; i < T::kTokenItems; ++i)
-      if (item_of(i) < T::kTokens * kTokenUnits) store_run(token_stage(s) + token_place(i), values_[i]);
+      if (item_of(i) < T::kTokens * kTokenUnits)
+        store_int8_run<T::kStride>(token_stage(s) + token_place(i), values_[i]);
     if (thread_ < T::kTokens) *reinterpret_cast<float*>(token_stage(s) + thread_ * T::kStride + kSuperblock) = d_;
   }
   __device__ __forceinline__ void load_pieces(int s) {
@@ -265,15 +266,6 @@ class SuperblockStream {
         raw_[i] = T::Piece::fetch(extent_.row(piece_of(i).row) + s, piece_of(i).piece);
   }
 
-  /// 16 bytes to a place that is a multiple of 16, on wave 64 of 8.
-  __device__ static __forceinline__ void store_run(int8_t* to, const Words4& run) {
-    if constexpr (T::kStride % 16 == 0) {
-      store_pack<4>(reinterpret_cast<uint32_t*>(to), run);
-    } else {
-      store_pack<2>(reinterpret_cast<uint32_t*>(to), Words2{{run.v[0], run.v[1]}});
-      store_pack<2>(reinterpret_cast<uint32_t*>(to + 8), Words2{{run.v[2], run.v[3]}});
-    }
-  }
   /// A piece as operands. Q6_K: values times their scales as 64 hi + lo.
   __device__ static __forceinline__ void put(int8_t* buffer, const PieceAt& at, WeightPiece w) {
     int8_t* const to = buffer + at.row * T::kStride;
@@ -292,11 +284,11 @@ class SuperblockStream {
         const ScaledPlanes a = scaled_planes(w.lo.v[k], w.scale_lo), b = scaled_planes(w.hi.v[k], w.scale_hi);
         w.lo.v[k] = a.lo, high_of_lo.v[k] = a.hi, w.hi.v[k] = b.lo, high_of_hi.v[k] = b.hi;
       }
-      store_run(to + T::kRows * T::kStride + lo_at, high_of_lo);
-      store_run(to + T::kRows * T::kStride + hi_at, high_of_hi);
+      store_int8_run<T::kStride>(to + T::kRows * T::kStride + lo_at, high_of_lo);
+      store_int8_run<T::kStride>(to + T::kRows * T::kStride + hi_at, high_of_hi);
     }
-    store_run(to + lo_at, w.lo);
-    store_run(to + hi_at, w.hi);
+    store_int8_run<T::kStride>(to + lo_at, w.lo);
+    store_int8_run<T::kStride>(to + hi_at, w.hi);
   }
 
   int8_t* lds_;

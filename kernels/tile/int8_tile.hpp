@@ -105,9 +105,10 @@ __device__ __forceinline__ SplitSums<kHalves> split_sums(const Words4 (&sums)[kH
   return s;
 }
 
-/// 16 bytes to a place in a tile (a multiple of 8 on gfx942, whose stride is odd in 16-byte units).
+/// 16 bytes to a place in a tile (a multiple of 8 on gfx942, whose stride is odd in units of 8 bytes).
+template <int kStride = kInt8Stride>
 __device__ __forceinline__ void store_int8_run(int8_t* to, const Words4& run) {
-  if constexpr (kInt8Stride % 16 == 0) {
+  if constexpr (kStride % 16 == 0) {
     *reinterpret_cast<Words4*>(to) = run;
   } else {
     store_pack<2>(reinterpret_cast<uint32_t*>(to), Pack<uint32_t, 2>{{run.v[0], run.v[1]}});
