@@ -69,7 +69,8 @@ __device__ __forceinline__ void multiply_tile(int8_t* lds, const typename T::Blo
   // A token's or row's place from the first of the tile in bytes, 32 bits of them: a step adds it to an address that
   // the whole workgroup has. Beyond the end: the last once more.
   // Of absent tokens sm_90a copies zeros, which no memory is read for: every workgroup would ask for the last token's
-  // lines again and again. The question costs large tiles of Q6_K 7 % (docs/experiments_quant_matmul.md): not there.
+  // lines again and again. The question costs large tiles of Q6_K 7 % (docs/experiments_quant_matmul.md): not
+  // there, nor in those of Q8_0, where nobody has measured it.
   [[maybe_unused]] constexpr bool kAsks = T::kQ4 || T::kTokens <= 64;
   using Activation = typename Piece::Activation;
   const char* const x_bytes = reinterpret_cast<const char*>(x + token0 * n_blocks);

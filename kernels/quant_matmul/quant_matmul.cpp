@@ -94,9 +94,10 @@ bool few_workgroups(const QuantMatmulProblem& p) { return (p.n_out + 63) / 64 < 
 /// its tiles of 64 tokens are filled and there are workgroups enough.
 bool suits(decltype(QuantMatmulRung::launch) launch, const QuantMatmulProblem& p) {
   if (launch == gemm_v3) return p.m <= 32 || few_workgroups(p);
-  if (launch == gemm_v4)
-    return p.m > 16 ? p.m <= 32 || few_workgroups(p) || p.weights == DType::kQ6K
-                    : p.weights == DType::kQ4K && !few_workgroups(p);
+  if (launch == gemm_v4) {
+    if (p.m <= 16) return p.weights == DType::kQ4K && !few_workgroups(p);
+    return p.m <= 32 || few_workgroups(p) || p.weights == DType::kQ6K;
+  }
   return true;
 }
 
