@@ -2,11 +2,11 @@
 // is outside the timed launches; its time stands beside them (prelude_us), and it has rows of its own
 // (quantize_activations_bench.cpp).
 //
-// Rungs "gemm_v2_*", "gemm_v3_free" and "gemm_v3_wide" are none of the ladder
-// (kernels/quant_matmul/gemm_variants.hpp). "narrow", "tall" and "wide" are v2 and v3 in other shapes. "v2_free" is v2
-// with as many splits as make it fastest, summed in any order, hence with bits of its own for every problem, device and
-// launch; "v3_free" is v3 with a chain a wave: the measure of what one order costs. v2_free needs an f32 Y: rows
-// "..._f32".
+// Rungs "gemm_v2_*", "gemm_v3_free", "gemm_v3_wide" and "gemm_v4_free" are none of the ladder
+// (kernels/quant_matmul/gemm_variants.hpp). "narrow", "tall" and "wide" are v2 and v3 in other shapes. "v2_free" and
+// "v4_free" are v2 and v4 with as many splits as make them fastest, summed in any order, hence with bits of its own for
+// every problem, device and launch; "v3_free" is v3 with a chain a wave: the measure of what one order costs. Splits
+// need an f32 Y: rows "..._f32".
 #include "kernels/quant_matmul/quant_matmul.hpp"
 
 #include <fmt/format.h>
@@ -72,6 +72,9 @@ std::string free_sums(const QuantMatmulProblem& p) {
   if (p.m < kFewestGemmRows) return fmt::format("m must be at least {}, got {}", kFewestGemmRows, p.m);
   return p.y == DType::kF32 ? std::string() : fmt::format("y must be f32, got {}", dtype_name(p.y));
 }
+void launch_v4_free(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
+  gemm_v4_free(stream, p, args);
+}
 template <int kSplits>
 void launch_free(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args) {
   gemm_v2_free(stream, p, args, kSplits);
@@ -107,6 +110,8 @@ constexpr QuantMatmulRung kVariants[] = {
     {"gemm_v3_free", gemm_v3_free, few_rows<DType::kQ4K>, "q4_k_i8_free", kWaveChain},
     {"gemm_v3_free", gemm_v3_free, few_rows<DType::kQ6K>, "q6_k_i8_free", kWaveChain},
     {"gemm_v3_free", gemm_v3_free, few_rows<DType::kQ8_0>, "q8_0_i8_free", kWaveChain},
+    {"gemm_v4_free", launch_v4_free, few_rows<DType::kQ4K>, "q4_k_i8_free", kSplit},
+    {"gemm_v4_free", launch_v4_free, few_rows<DType::kQ6K>, "q6_k_i8_free", kSplit},
     // Fixed counts: whether the count that v2_free chooses is a good one.
     {"gemm_v2_free2", launch_free<2>, free_sums<DType::kQ4K>, "q4_k_i8_free", kSplit},
     {"gemm_v2_free4", launch_free<4>, free_sums<DType::kQ4K>, "q4_k_i8_free", kSplit},

@@ -54,6 +54,12 @@ constexpr CaseRow<QuantMatmulProblem> kMatrixCases[] = {
     {"llama3_8b_gate", {.m = 259, .n_out = 517, .n_in = 4096}, "large tiles of a feed-forward matrix", kFull, kOnce},
 };
 
+// Weights that have a rung for 17 to 64 rows, whose tiles are larger where there are outputs enough for all CUs.
+constexpr CaseRow<QuantMatmulProblem> kSomeRows[] = {
+    {"rows_33", {.m = 33, .n_out = 35, .n_in = 1280}, "third tile of tokens holds one, odd superblocks", kQuick, kOnce},
+    {"many_outputs", {.m = 41, .n_out = 8453, .n_in = 512}, "64 outputs for each of 132 CUs, and 5", kFull, kOnce},
+};
+
 // Types of X and Y change with the row, so that all are seen without all combinations.
 constexpr DType kActivations[] = {DType::kF16, DType::kBF16, DType::kF32};
 
@@ -76,6 +82,12 @@ class QuantMatmul final : public OperatorOf<QuantMatmulProblem, QuantMatmulRung>
       for (const DType type : {DType::kF16, DType::kBF16}) {
         QuantMatmulProblem p = row.problem;
         p.weights = p.x = type, p.y = kActivations[n++ % 3];
+        out.push_back(make_case(row, p, variant(p)));
+      }
+    for (const auto& row : kSomeRows)
+      for (const DType type : {DType::kQ4K, DType::kQ6K}) {
+        QuantMatmulProblem p = row.problem;
+        p.weights = type, p.x = kActivations[n++ % 3], p.y = kActivations[(n + n / 3) % 3];
         out.push_back(make_case(row, p, variant(p)));
       }
     // Rows of q8_0 and float weights need not be whole superblocks.

@@ -29,6 +29,10 @@ void gemm_v3_wide(hip::Stream& stream, const QuantMatmulProblem& problem, const 
 /// for the reason that gemm_v2_free's are. Any y.
 void gemm_v3_free(hip::Stream& stream, const QuantMatmulProblem& problem, const QuantMatmulArgs& args);
 
+/// v4 freed in the same way as v2 (0 splits: as many as gemm_v2_free_splits() says), m <= 64, Q4_K or Q6_K, y f32.
+void gemm_v4_free(hip::Stream& stream, const QuantMatmulProblem& problem, const QuantMatmulArgs& args,
+                  int64_t splits = 0);
+
 /// Splits for `tiles` tiles of `superblocks` superblocks on a device that holds `workgroups` at once: the fewest with
 /// the least rounds x (superblocks of a workgroup + what it costs to begin and end one).
 int64_t gemm_v2_free_splits(int64_t tiles, int64_t superblocks, int64_t workgroups);

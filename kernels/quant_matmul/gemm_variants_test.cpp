@@ -67,7 +67,7 @@ TEST(QuantMatmulVariants, ShapesHaveTheBitsOfPlainLoopsUnderEverySchedule) {
 
 TEST(QuantMatmulVariants, AnySplitsAreNearPlainLoops) {
   for (const DType weights : kQuantised)
-    for (const int64_t m : {3, 20, 70}) {  // a row for each tile
+    for (const int64_t m : {3, 20, 40, 70}) {  // a row for each tile
       // Rows of Q8_0 end inside a superblock.
       const Case c = make_case({.m = m,
                                 .n_out = 66,
@@ -75,14 +75,17 @@ TEST(QuantMatmulVariants, AnySplitsAreNearPlainLoops) {
                                 .weights = weights,
                                 .y = DType::kF32});
       const std::vector<float> want = plain_matmul(c.p, c.weights, c.x);
-      for (const int64_t splits : {0, 1, 2, 3, 5, 9}) {
-        const auto got = run(
-            c, [&](hip::Stream& s, const auto& p, const auto& args) { gemm_v2_free(s, p, args, splits); }, 2);
-        const std::string label = std::to_string(splits) + " splits, " + to_line(c.p);
-        if (splits == 1)
-          EXPECT_EQ(difference(want, got), "") << label;
-        else
-          expect_near(want, got, label);
+      for (const auto& [name, gemm] : {std::pair{"v2 ", &gemm_v2_free}, std::pair{"v4 ", &gemm_v4_free}}) {
+        if (gemm == &gemm_v4_free && (m > 64 || weights == DType::kQ8_0)) continue;
+        for (const int64_t splits : {0, 1, 2, 3, 5, 9}) {
+          const auto got = run(
+              c, [&, gemm = gemm](hip::Stream& s, const auto& p, const auto& args) { gemm(s, p, args, splits); }, 2);
+          const std::string label = name + std::to_string(splits) + " splits, " + to_line(c.p);
+          if (splits == 1)
+            EXPECT_EQ(difference(want, got), "") << label;
+          else
+            expect_near(want, got, label);
+        }
       }
       expect_near(want, run(c, gemm_v3_free, 2), "a chain a wave, " + to_line(c.p));
     }
@@ -103,6 +106,12 @@ TEST(QuantMatmulVariants, Refusals) {
                  {"y", "f32", "f16"});
   expect_refused([&] { run(c, [](auto& s, const auto& p, const auto& a) { gemm_v2_free(s, p, a, -1); }); },
                  {"splits", "-1"});
+  expect_refused([&] { run(c, [](auto& s, const auto& p, const auto& a) { gemm_v4_free(s, p, a); }); },
+                 {"y", "f32", "f16"});
+  const auto v4_free = [](auto& s, const auto& p, const auto& a) { gemm_v4_free(s, p, a); };
+  expect_refused([&] { run(make_case({.m = 65, .n_out = 3, .n_in = 512}), v4_free); }, {"m", "64", "65"});
+  expect_refused([&] { run(make_case({.m = 2, .n_out = 3, .n_in = 512, .weights = DType::kQ8_0}), v4_free); },
+                 {"weights", "q4_k", "q6_k", "q8_0"});
 }
 
 }  // namespace

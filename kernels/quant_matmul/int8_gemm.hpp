@@ -158,14 +158,9 @@ __device__ __forceinline__ void multiply_tile(int8_t* lds, const typename T::Blo
         store_int8_run(at, low);
         store_int8_run(at + T::kRows * kInt8Stride, high);
       } else if constexpr (T::kQ6) {
-        Words4 high_of_lo, high_of_hi;
-        GRETA_UNROLL
-        for (int k = 0; k < 4; ++k) {
-          const ScaledPlanes a = scaled_planes(w.lo.v[k], w.scale_lo), b = scaled_planes(w.hi.v[k], w.scale_hi);
-          w.lo.v[k] = a.lo, high_of_lo.v[k] = a.hi, w.hi.v[k] = b.lo, high_of_hi.v[k] = b.hi;
-        }
-        store_int8_run(to + T::kRows * kInt8Stride + Piece::lo_at(piece), high_of_lo);
-        store_int8_run(to + T::kRows * kInt8Stride + Piece::hi_at(piece), high_of_hi);
+        const HighPlanes planes = split_planes(w);
+        store_int8_run(to + T::kRows * kInt8Stride + Piece::lo_at(piece), planes.lo);
+        store_int8_run(to + T::kRows * kInt8Stride + Piece::hi_at(piece), planes.hi);
       }
       if constexpr (!T::kOneRun) {
         store_int8_run(to + Piece::lo_at(piece), w.lo);

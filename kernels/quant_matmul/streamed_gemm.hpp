@@ -2,6 +2,7 @@
 // Formula, arithmetic and placement: gemm_v4.hip. For .hip files of this operator.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 #include "kernels/quant_matmul/matmul_group.hpp"
@@ -21,22 +22,29 @@ constexpr int kLanes = 64;
 constexpr int kLanes = 32;  // at least: host has 64 with `--wave 64`
 #endif
 
+/// Tiles of 16 weight rows of a workgroup: sm_90a multiplies 32 x 16 outputs a wave, gfx942 16 x 16. Twice as many read
+/// X half as often; gfx942's LDS has no room for them.
+#if defined(__CUDACC__)
+constexpr int kRowTilesOfV4 = 2, kWideRowTiles = 4;
+#else
+constexpr int kRowTilesOfV4 = 1, kWideRowTiles = kRowTilesOfV4;
+#endif
+
 /// kTokenTiles x kRowTiles tiles of 16 tokens x 16 weight rows for a workgroup.
-template <class Block_, int kTokenTiles_>
+template <class Block_, int kTokenTiles_, int kRowTiles_ = kRowTilesOfV4>
 struct Tile {
   using Block = Block_;
   using Piece = PieceOf<Block>;
   static constexpr bool kQ4 = Piece::kMins;
-  static constexpr int kTokenTiles = kTokenTiles_;
+  static constexpr int kTokenTiles = kTokenTiles_, kRowTiles = kRowTiles_;
 #if defined(__CUDACC__)
   static constexpr int kLayout = 32;                   ///< wave that rows lie for
   static constexpr int kTm = kTokenTiles > 1 ? 2 : 1;  ///< tiles of tokens of a multiplying wave
-  static constexpr int kRowTiles = 2, kBuffers = 4;
-  static constexpr int kFetchers =
-      kQ4 ? 4 : 8;  ///< waves that fetch and unpack (H200: docs/experiments_quant_matmul.md)
+  static constexpr int kBuffers = 4;
+  static constexpr int kFetchers = kQ4 ? 2 * kRowTiles : 8;  ///< H200: docs/experiments_quant_matmul.md
 #else
   static constexpr int kLayout = 64;
-  static constexpr int kTm = 1, kRowTiles = 1, kBuffers = 2, kFetchers = 4;
+  static constexpr int kTm = 1, kBuffers = 2, kFetchers = 4;
 #endif
   static constexpr int kTokens = kTokenTiles * hip::kTile, kRows = kRowTiles * hip::kTile;
   static constexpr int kMultipliers = kTokenTiles / kTm * kRowTiles, kWaves = kMultipliers + kFetchers;
@@ -68,28 +76,31 @@ struct Tile {
   static_assert(kUnpacked % kUnit == 0 && kLds <= hip::kLdsBytes);
 };
 
-/// What a workgroup works on: tokens and weight rows from where the pointers stand; beyond the last the last once more.
+/// What a workgroup works on: all tokens, weight rows from row0, superblocks [first, first + count) of both. Beyond the
+/// last token or row the last once more.
 template <class T>
 struct Extent {
   const typename T::Block* weights;
   const BlockQ8Act256* x;
   const int8_t *begin, *end;  ///< of the whole matrix of weights
-  int tokens, rows;           ///< that exist from there, at least one
-  int n_blocks;
-  __device__ __forceinline__ Extent(const MatmulPart<typename T::Block>& part, const BlockQ8Act256* all_x, int m,
-                                    int blocks, int64_t token0, int64_t row0)
-      : weights(part.weights + row0 * blocks),
-        x(all_x + token0 * blocks),
-        begin(reinterpret_cast<const int8_t*>(part.weights)),
-        end(reinterpret_cast<const int8_t*>(part.weights + static_cast<int64_t>(part.n_out) * blocks)),
-        tokens(m - static_cast<int>(token0)),
-        rows(part.n_out - static_cast<int>(row0)),
-        n_blocks(blocks) {}
+  int tokens, rows;           ///< that exist, at least one
+  int stride;                 ///< superblocks from row to row
+  int count;
+  __device__ __forceinline__ Extent(const typename T::Block* all_weights, int n_out, const BlockQ8Act256* all_x, int m,
+                                    int n_blocks, int64_t row0, int first, int n_super)
+      : weights(all_weights + row0 * n_blocks + first),
+        x(all_x + first),
+        begin(reinterpret_cast<const int8_t*>(all_weights)),
+        end(reinterpret_cast<const int8_t*>(all_weights + static_cast<int64_t>(n_out) * n_blocks)),
+        tokens(m),
+        rows(n_out - static_cast<int>(row0)),
+        stride(n_blocks),
+        count(n_super) {}
   __device__ __forceinline__ const BlockQ8Act256* token(int i) const {
-    return x + (i < tokens ? i : tokens - 1) * n_blocks;
+    return x + (i < tokens ? i : tokens - 1) * stride;
   }
   __device__ __forceinline__ const typename T::Block* row(int i) const {
-    return weights + (i < rows ? i : rows - 1) * n_blocks;
+    return weights + (i < rows ? i : rows - 1) * stride;
   }
 };
 
@@ -162,7 +173,7 @@ class SuperblockStream {
     }
   }
   __device__ __forceinline__ void unpack(int s) {
-    if (s >= extent_.n_blocks) return;
+    if (s >= extent_.count) return;
     GRETA_UNROLL
     for (int i = 0; i < T::kPieceItems; ++i) {
       if (item_of(i) >= T::kRows * kPieces) break;
@@ -207,7 +218,7 @@ class SuperblockStream {
 
 #if !defined(__HIP__)
   __device__ __forceinline__ void send_tokens(int s) const {
-    if (s >= extent_.n_blocks) return;
+    if (s >= extent_.count) return;
     const int from = s * static_cast<int>(sizeof(BlockQ8Act256));
     GRETA_UNROLL
     for (int i = 0; i < T::kTokenItems; ++i)
@@ -218,7 +229,7 @@ class SuperblockStream {
       hip::async_copy16(token_stage(s) + thread_ * T::kStride + kSuperblock, header_ + from, thread_ < extent_.tokens);
   }
   __device__ __forceinline__ void send_rows(int s) const {
-    if (s >= extent_.n_blocks) return;
+    if (s >= extent_.count) return;
     int8_t* const stage = lds_ + T::kRowRing + s % T::kBuffers * T::kRowStage;
     GRETA_UNROLL
     for (int i = 0; i < T::kRowItems; ++i) {
@@ -243,7 +254,7 @@ class SuperblockStream {
   }
 
   __device__ __forceinline__ void load_tokens(int s) {
-    if (s >= extent_.n_blocks) return;
+    if (s >= extent_.count) return;
     const int from = s * static_cast<int>(sizeof(BlockQ8Act256));
     GRETA_UNROLL
     for (int i = 0; i < T::kTokenItems; ++i)
@@ -251,7 +262,7 @@ class SuperblockStream {
     if (thread_ < T::kTokens) d_ = *reinterpret_cast<const float*>(header_ + from);
   }
   __device__ __forceinline__ void store_tokens(int s) const {
-    if (s >= extent_.n_blocks) return;
+    if (s >= extent_.count) return;
     GRETA_UNROLL
     for (int i = 0; i < T::kTokenItems; ++i)
       if (item_of(i) < T::kTokens * kTokenUnits)
@@ -259,7 +270,7 @@ class SuperblockStream {
     if (thread_ < T::kTokens) *reinterpret_cast<float*>(token_stage(s) + thread_ * T::kStride + kSuperblock) = d_;
   }
   __device__ __forceinline__ void load_pieces(int s) {
-    if (s >= extent_.n_blocks) return;
+    if (s >= extent_.count) return;
     GRETA_UNROLL
     for (int i = 0; i < T::kPieceItems; ++i)
       if (item_of(i) < T::kRows * kPieces)
@@ -278,14 +289,9 @@ class SuperblockStream {
       buffer[T::kScales + kRuns * at.row + at.piece] = static_cast<int8_t>(w.scale_pair >> shift);
       buffer[T::kMins + kRuns * at.row + at.piece] = static_cast<int8_t>(w.min_pair >> shift);
     } else {
-      Words4 high_of_lo, high_of_hi;
-      GRETA_UNROLL
-      for (int k = 0; k < 4; ++k) {
-        const ScaledPlanes a = scaled_planes(w.lo.v[k], w.scale_lo), b = scaled_planes(w.hi.v[k], w.scale_hi);
-        w.lo.v[k] = a.lo, high_of_lo.v[k] = a.hi, w.hi.v[k] = b.lo, high_of_hi.v[k] = b.hi;
-      }
-      store_int8_run<T::kStride>(to + T::kRows * T::kStride + lo_at, high_of_lo);
-      store_int8_run<T::kStride>(to + T::kRows * T::kStride + hi_at, high_of_hi);
+      const HighPlanes high = split_planes(w);
+      store_int8_run<T::kStride>(to + T::kRows * T::kStride + lo_at, high.lo);
+      store_int8_run<T::kStride>(to + T::kRows * T::kStride + hi_at, high.hi);
     }
     store_int8_run<T::kStride>(to + lo_at, w.lo);
     store_int8_run<T::kStride>(to + hi_at, w.hi);
@@ -391,6 +397,48 @@ struct Outputs {
     return load_pack<2>(reinterpret_cast<const uint32_t*>(bytes + kRuns * of_row));
   }
 };
+
+/// The workgroup's tile over its superblocks, by all of its threads, in T::kLds bytes of LDS: store_output(token, row
+/// of the tile, sum) is called once for each output that exists.
+template <class T, class Store>
+__device__ __forceinline__ void multiply_tile(int8_t* lds, const Extent<T>& extent, Store store_output) {
+  const int wave = hip::wave_uniform(hip::wave_id());
+  const bool fetches = wave >= T::kMultipliers;
+  SuperblockStream<T> stream(lds, extent,
+                             fetches ? static_cast<int>(threadIdx.x) - T::kMultipliers * hip::wave_size() : 0);
+  Outputs<T> outputs(wave);
+
+  if (fetches) stream.begin();
+  __syncthreads();
+  if (fetches) stream.begun();
+  for (int s = 0; s < extent.count; ++s) {
+    __syncthreads();
+    if (fetches) {
+      stream.send(s);
+      stream.unpack(s + 1);
+      stream.land(s);
+    } else {
+      outputs.add(lds, s);
+    }
+  }
+
+  if (fetches) return;
+  GRETA_UNROLL
+  for (int k = 0; k < T::kTm; ++k) GRETA_UNROLL
+  for (int i = 0; i < hip::tile_elements(hip::wave_size()); ++i) {
+    const int token = outputs.token_of(k, i), row = outputs.row_of(i);
+    if (token < extent.tokens && row < extent.rows) store_output(token, row, outputs.sums[k].v[i]);
+  }
+}
+
+/// Blocks of a row of n_in columns, refused where the rows of a tile have 2^31 of them or a row of X takes 2 GiB.
+template <class T>
+int row_blocks(int64_t n_in) {
+  const int64_t blocks = int_extent("quant_matmul: n_in", n_in) / kSuperblock;
+  int_extent("quant_matmul: bytes of a row of x", blocks * static_cast<int64_t>(sizeof(BlockQ8Act256)));
+  int_extent("quant_matmul: blocks of a tile's rows", blocks * std::max(T::kTokens, T::kRows));
+  return static_cast<int>(blocks);
+}
 
 }  // namespace streamed
 }  // namespace greta

@@ -198,6 +198,21 @@ __device__ __forceinline__ ScaledPlanes scaled_planes(uint32_t q, int scale) {
           (((even >> 6) & 0x00ff00ffu) | ((odd << 2) & 0xff00ff00u)) ^ 0x80808080u};
 }
 
+/// Both runs of a Q6_K piece so: `piece` keeps the low planes, the high ones are returned.
+struct HighPlanes {
+  Words4 lo, hi;  ///< of the runs lo and hi
+};
+__device__ __forceinline__ HighPlanes split_planes(WeightPiece& piece) {
+  HighPlanes high;
+  GRETA_UNROLL
+  for (int k = 0; k < 4; ++k) {
+    const ScaledPlanes a = scaled_planes(piece.lo.v[k], piece.scale_lo);
+    const ScaledPlanes b = scaled_planes(piece.hi.v[k], piece.scale_hi);
+    piece.lo.v[k] = a.lo, high.lo.v[k] = a.hi, piece.hi.v[k] = b.lo, high.hi.v[k] = b.hi;
+  }
+  return high;
+}
+
 /// The eight scales and eight minima of a Q4_K header, a byte each, in ascending order.
 struct ScalesQ4K {
   uint32_t scales[2], mins[2];

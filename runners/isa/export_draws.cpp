@@ -32,7 +32,7 @@ constexpr Draw kDraws[] = {
     {"quantize_activations", "m=2..4 n_out=1 n_in=256*1..2 weights={q4_k,q8_0} x={f16,bf16,f32}"},
     {"quant_matmul", "m={1,2,3,5} n_out=5..21 n_in=256*1..3 weights={q4_k,q6_k,q8_0} x=f16|bf16|f32 y=f16|bf16|f32"},
     {"quant_matmul", "m={11,19,35} n_out=33..71 n_in=256 weights={q4_k,q6_k,q8_0} x=f16|bf16 y=f16|bf16|f32"},
-    {"quant_matmul", "m={23,50,64} n_out=17..40 n_in=256*2..6 weights={q4_k,q6_k} x=f16|bf16 y=f16|bf16|f32",
+    {"quant_matmul", "m={13,23,50,64} n_out=17..40 n_in=256*2..6 weights={q4_k,q6_k} x=f16|bf16 y=f16|bf16|f32",
      "gemm.*v4"},
     {"quant_matmul", "m=2..5 n_out=5..21 n_in=32*3..13 weights=q8_0 x=f16|bf16 y=f16|f32"},
     {"quant_matmul", "m={1,3,19} n_out=5..40 n_in=256|320 weights={f16,bf16,f32} x={f16,bf16,f32} y=f16|bf16|f32"},
@@ -74,6 +74,7 @@ constexpr NotLaunched kNotLaunched[] = {
     {"quant_matmul/gemm_v3", ".*Tile<.*, 1, 1, 4>, .*>", "a shape that bench compares with those of the rung"},
     {"quant_matmul/gemm_v3", ".*, true>", "a chain a wave: the free variant that bench measures against"},
     {"quant_matmul/gemm_v2_free", ".*", "sums in any order: the free variant that bench measures against"},
+    {"quant_matmul/gemm_v4_free", ".*", "sums in any order: the free variant that bench measures against"},
     {"prefill_attention/v4_mma", ".*, false>", "without splits: the free variant that bench measures against"},
     {"ceilings/ceilings", "dot_kernel<false>", "host runs the form that loads its operands again, dot_kernel<true>"},
 };
