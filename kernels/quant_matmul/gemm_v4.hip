@@ -10,7 +10,7 @@
 //           16 x 16. One barrier a superblock
 // H200      64 rows of X, 14336 -> 4096: Q4_K 52 us and Q6_K 61 us where v3 takes 74 and 87; 32 rows 42 and 50 (47 and
 //           57). Of the 52 us multiplying takes 42 by itself, fetching and unpacking 44, most of it X from L2 for every
-//           workgroup: docs/experiments_quant_matmul.md
+//           workgroup. 4096 -> 14336, 64 rows: 55 and 65 us: docs/experiments_quant_matmul.md
 // gfx942    77 to 126 registers, no spills, 18 to 53 KiB of LDS; never run on one
 // From v3   there every wave fetches its own superblock of all 64 tokens, 8 rows an access, and the terms of all
 //           outputs pass through LDS. Here X is copied by whole rows and no term leaves its lane
