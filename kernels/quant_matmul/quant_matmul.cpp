@@ -59,7 +59,7 @@ constexpr const char* kGemv2 = "loads of several rows in flight, sums reduced in
 constexpr const char* kGemm = "weight tile unpacked to bytes in LDS, shared by 16 to 64 tokens";
 constexpr const char* kGemm2 = "int8 matrix tiles, two LDS buffers";
 constexpr const char* kGemm3 = "a superblock a wave, operands straight from memory, few rows of X";
-constexpr const char* kGemm4 = "superblocks stream through LDS, unpacked once for 64 tokens";
+constexpr const char* kGemm4 = "superblocks stream through LDS, unpacked once for all tokens";
 constexpr QuantMatmulRung kLadder[] = {
     {"gemv_q4_k_v1", gemv_v1, q4_k, "q4_k_i8", kGemv},
     {"gemv_q4_k_v2", gemv_v2, q4_k, "q4_k_i8", kGemv2},
