@@ -224,7 +224,7 @@ void add_problem(std::vector<BenchCase>& to, const std::string& name, const Quan
   });
 }
 
-/// With outputs of f32, as the variant without an order of summing needs: v2 and v3, and beside them the variants.
+/// With outputs of f32, as the variant without an order of summing needs: v2 to v4, and beside them the variants.
 void add_beside_free(std::vector<BenchCase>& to, const std::string& name, const QuantMatmulProblem& p, bool on_host) {
   add_cases(to, name, p, on_host, [](const std::string& rung) { return has(rung, "gemm") && !has(rung, "_v1"); });
 }

@@ -42,6 +42,7 @@ void launch_tile(hip::Stream& stream, const QuantMatmulGroupProblem& p, const Qu
   const auto x = args.x.as<const BlockQ8Act256>("quant_matmul: x");
   int64_t blocks[kMatmulGroup] = {};
   for (int i = 0; i < p.parts(); ++i) blocks[i] = ceil_div(p.rows_of(i), T::kRows);
+  if (p.m > T::kTokens) throw_invalid(concat("gemm_v4: m must be at most ", T::kTokens, ", got ", p.m));
   launch_group(stream,
                {concat("gemm_v4<", dtype_name(p.weights), ",", T::kTokens, "x", T::kRows, ">"), dim3(1),
                 dim3(static_cast<unsigned>(T::kWaves * hip::device_info().wave_size)), T::kLds, p.m},

@@ -32,7 +32,7 @@ template <class T>
 void launch_tile(hip::Stream& stream, const QuantMatmulProblem& p, const QuantMatmulArgs& args, int64_t splits) {
   const int n_blocks = row_blocks<T>(p.n_in);
   const int64_t tiles = ceil_div(p.n_out, T::kRows);
-  // LDS has room for two workgroups on a CU, which are no faster than one after the other.
+  // One workgroup on a CU, also where LDS has room for two: they are no faster than one after the other.
   splits = free_splits::splits_of(splits, tiles, n_blocks, 1);
   free_splits::launch<T, BlockQ8Act256>(stream, "gemm_v4_free", &free_streamed_kernel<T>, p, args, n_blocks, tiles,
                                         splits);

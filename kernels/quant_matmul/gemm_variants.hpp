@@ -1,5 +1,5 @@
 // Variants of quantised GEMM that stand outside the ladder: neither models nor `greta verify` run them. Benchmarks do,
-// beside v2 and v3: shapes to choose from, and what exactness costs.
+// beside v2 to v4: shapes to choose from, and what exactness costs.
 #pragma once
 
 #include "kernels/quant_matmul/quant_matmul.hpp"
@@ -29,7 +29,8 @@ void gemm_v3_wide(hip::Stream& stream, const QuantMatmulProblem& problem, const 
 /// for the reason that gemm_v2_free's are. Any y.
 void gemm_v3_free(hip::Stream& stream, const QuantMatmulProblem& problem, const QuantMatmulArgs& args);
 
-/// v4 freed in the same way as v2 (0 splits: as many as gemm_v2_free_splits() says), m <= 64, Q4_K or Q6_K, y f32.
+/// v4 freed in the same way as v2 (0 splits: as many as gemm_v2_free_splits() says), m <= 64, Q4_K or Q6_K, y f32. On
+/// sm_90a always with the wider tile for more than 32 tokens, with which it is fastest: v4 may be faster still.
 void gemm_v4_free(hip::Stream& stream, const QuantMatmulProblem& problem, const QuantMatmulArgs& args,
                   int64_t splits = 0);
 

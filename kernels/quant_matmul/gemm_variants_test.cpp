@@ -1,4 +1,4 @@
-// Variants of v2 outside the ladder: shapes with v2's bits, and sums in any order within a distance of them.
+// Variants of GEMM outside the ladder: shapes with the bits of their rung, and sums in any order near them.
 #include "kernels/quant_matmul/gemm_variants.hpp"
 
 #include <algorithm>
@@ -109,7 +109,7 @@ TEST(QuantMatmulVariants, Refusals) {
   expect_refused([&] { run(c, [](auto& s, const auto& p, const auto& a) { gemm_v4_free(s, p, a); }); },
                  {"y", "f32", "f16"});
   const auto v4_free = [](auto& s, const auto& p, const auto& a) { gemm_v4_free(s, p, a); };
-  expect_refused([&] { run(make_case({.m = 65, .n_out = 3, .n_in = 512}), v4_free); }, {"m", "64", "65"});
+  expect_refused([&] { run(make_case({.m = 65, .n_out = 3, .n_in = 512}), v4_free); }, {"m must", "64", "65"});
   expect_refused([&] { run(make_case({.m = 2, .n_out = 3, .n_in = 512, .weights = DType::kQ8_0}), v4_free); },
                  {"weights", "q4_k", "q6_k", "q8_0"});
 }

@@ -150,6 +150,21 @@ TEST(QuantMatmul, OneRowAndManyRowsGiveTheSameBitsUnderEverySchedule) {
   }
 }
 
+TEST(QuantMatmul, TilesOfManyTokensGiveTheSameBitsUnderEverySchedule) {
+  for (const DType weights : {DType::kQ4K, DType::kQ6K})
+    for (const int64_t m : {23, 50}) {
+      // More superblocks than a ring has places.
+      const Case c = make_case({.m = m, .n_out = 20, .n_in = 1536, .weights = weights});
+      Plain want(c);
+      for_every_schedule([&](const std::string& label) {
+        for (const QuantMatmulRung* rung : rungs_of(c.p)) {
+          if (!std::string_view(rung->name).ends_with("_v4")) continue;
+          EXPECT_EQ(difference(want.of(*rung), run(c, *rung)), "") << rung->name << " m=" << m << " " << label;
+        }
+      });
+    }
+}
+
 TEST(QuantMatmul, QuantisedWeightsMayStartOnAnyBlock) {
   for (const DType weights : {DType::kQ4K, DType::kQ6K, DType::kQ8_0})
     for (const int64_t m : {1, 20}) {

@@ -23,7 +23,7 @@ constexpr int kLanes = 32;  // at least: host has 64 with `--wave 64`
 #endif
 
 /// Tiles of 16 weight rows of a workgroup: sm_90a multiplies 32 x 16 outputs a wave, gfx942 16 x 16. Twice as many read
-/// X half as often; gfx942's LDS has no room for them.
+/// X half as often; gfx942's LDS has no room for them beside 64 tokens of Q6_K.
 #if defined(__CUDACC__)
 constexpr int kRowTilesOfV4 = 2, kWideRowTiles = 4;
 #else

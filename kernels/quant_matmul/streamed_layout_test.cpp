@@ -45,7 +45,7 @@ int operand_clocks(int wave, int stride) {
 TEST(StreamedLayout, EveryPieceIsOneThreads) {
   for (const int wave : {32, 64})
     for (const bool q4_k : {false, true})
-      for (const int rows : {16, 32}) {
+      for (const int rows : {16, 32, 64}) {
         std::set<std::pair<int, int>> pieces;
         for (int i = 0; i < rows * kPiecesOfRow; ++i) {
           const PieceAt p = streamed::piece_at(wave, q4_k, i);
